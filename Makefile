@@ -1,0 +1,94 @@
+# Neiroha's commands. Each sets up what it needs in .venv, and is quick when nothing changed.
+#   PYTHON=/path/to/python   the Python to build .venv with (3.12 or newer)
+#   ARGS="..."               more arguments for `make run`, `make test` and `make bench`
+
+VENV := .venv
+ifeq ($(OS),Windows_NT)
+BIN := $(VENV)/Scripts
+else
+BIN := $(VENV)/bin
+endif
+PY := $(BIN)/python
+INSTALL := $(PY) -m pip install -qq --disable-pip-version-check --require-hashes
+RUN_READY := $(VENV)/.installed-run
+DEV_READY := $(VENV)/.installed-dev
+JOBS ?= 2
+
+# `python3` comes first: where pyenv is, .python-version makes it the Python that Neiroha is developed on.
+PYTHONS := $(if $(PYTHON),$(PYTHON),python3 python3.13 python3.14 python3.12 python)
+
+define find_python
+for candidate in $(PYTHONS); do \
+	if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 12))' >/dev/null 2>&1; then python="$$candidate"; break; fi; \
+done; \
+if [ -z "$${python:-}" ]; then \
+	echo 'Neiroha needs Python 3.12 or newer; not found as: $(PYTHONS). Name one: make PYTHON=/path/to/python' >&2; exit 1; \
+fi
+endef
+
+# What tests use of the system: an engine for the system adapter, a browser for the pages.
+define system_packages
+missing=; \
+command -v espeak-ng >/dev/null || missing="$$missing espeak-ng"; \
+command -v chromium >/dev/null || missing="$$missing chromium"; \
+if [ -n "$$missing" ]; then \
+	sudo=; [ "$$(id -u)" = 0 ] || sudo="sudo -n"; \
+	if command -v apt-get >/dev/null && $$sudo true 2>/dev/null; then \
+		echo "Installing with apt-get:$$missing"; \
+		export DEBIAN_FRONTEND=noninteractive; \
+		$$sudo apt-get -qq update && $$sudo apt-get -qq install -y --no-install-recommends $$missing >/dev/null || \
+			echo "apt-get could not install:$$missing. Tests that need them can't pass." >&2; \
+	else \
+		echo "Missing programs:$$missing. Install them with the system's package manager: tests that need them can't pass." >&2; \
+	fi; \
+fi
+endef
+
+.PHONY: help run test check bench requirements clean
+.DEFAULT_GOAL := help
+
+help: ## Show the commands
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
+
+run: $(RUN_READY) ## Start the server: the API and the pages on 127.0.0.1:8976
+	@exec $(PY) manage.py serve $(ARGS)
+
+test: $(DEV_READY) ## Run every test
+	@$(system_packages)
+	@$(PY) -m pytest -p no:cacheprovider -n $(JOBS) --dist loadfile $(ARGS)
+
+check: $(DEV_READY) ## Check style, types, layers, settings and migrations
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+	@$(BIN)/lint-imports
+	@data=$$(mktemp -d) && trap 'rm -rf "$$data"' EXIT && export NEIROHA_DATA_DIR="$$data" && \
+		NEIROHA_PUBLIC_URL=https://voices.example.com NEIROHA_TRUSTED_PROXIES=127.0.0.1 $(PY) manage.py check --deploy --fail-level WARNING && \
+		$(PY) manage.py makemigrations --check --dry-run
+
+bench: $(DEV_READY) ## Measure the speech path beside a bare pass-through
+	@$(PY) -m benchmarks $(ARGS)
+
+requirements: $(PY) ## Compile requirements/*.txt anew from pyproject.toml
+	@$(INSTALL) -r requirements/compile.txt
+	@$(PY) requirements/compile.py
+
+clean: ## Remove the environment and the tools' caches; the data folder stays
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(PY):
+	@$(find_python); \
+	echo "Making $(VENV) with $$("$$python" --version)"; \
+	"$$python" -m venv --clear $(VENV) || { \
+		rm -rf $(VENV); echo "$$python can't make a virtual environment (on Debian: apt-get install python3-venv)." >&2; exit 1; }
+
+$(RUN_READY): requirements/base.txt | $(PY)
+	@echo 'Installing what Neiroha needs into $(VENV)'
+	@$(INSTALL) -r requirements/base.txt
+	@touch $@
+
+$(DEV_READY): requirements/dev.txt $(RUN_READY)
+	@echo 'Installing what tests and checks need into $(VENV)'
+	@$(INSTALL) -r requirements/dev.txt
+	@touch $@

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.request import Request
+
+from api import request as api_request
+from api.models import Access, hash_key
+from api.state import KeyFacts
+
+
+def presented_key(request: Request) -> str:
+    """The key of `Authorization: Bearer` or `X-API-Key`; a bare `Bearer ` counts as none."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    bearer = token.strip() if scheme.lower() == "bearer" else ""
+    return bearer or request.headers.get("X-API-Key", "").strip()
+
+
+class ApiKeyAuthentication(BaseAuthentication):
+    """Memory only. While access is open, a key that was never ours is no key: clients send placeholders."""
+
+    def authenticate(self, request: Request) -> tuple[None, KeyFacts] | None:
+        key = presented_key(request)
+        if not key:
+            return None
+        asked = api_request.of(request)
+        facts = asked.state.keys.get(hash_key(key))
+        if facts is None:
+            if asked.state.controls.access == Access.OPEN:
+                return None
+            raise AuthenticationFailed("This API key is not known here.", code="invalid_api_key")
+        _check(facts)
+        asked.record.key_id, asked.record.key_name = facts.id, facts.name
+        return None, facts
+
+    def authenticate_header(self, request: Request) -> str:
+        return 'Bearer realm="Neiroha"'
+
+
+def _check(facts: KeyFacts) -> None:
+    if facts.revoked:
+        raise AuthenticationFailed("This API key was revoked.", code="revoked_api_key")
+    if facts.expires_at is not None and facts.expires_at <= datetime.now(UTC):
+        raise AuthenticationFailed("This API key has expired.", code="expired_api_key")
+    if not facts.owner_active:
+        raise AuthenticationFailed("The owner of this API key is deactivated.", code="inactive_api_key")

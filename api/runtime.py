@@ -1,0 +1,68 @@
+"""What runs beside the requests of one event loop: writing the request log, noticing other processes' changes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from weakref import WeakKeyDictionary
+
+from asgiref.sync import sync_to_async
+from django.db import DatabaseError, close_old_connections
+
+from api.record import RequestRecorder
+from providers import versions
+from providers.catalogue import watch_health
+from providers.engine import close_engine, current_engine
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS = 1.0
+
+
+class Runtime:
+    def __init__(self) -> None:
+        self.engine = current_engine()
+        self.recorder = RequestRecorder()
+        loop = asyncio.get_running_loop()
+        work = (self.recorder.run(), self.engine.ledger.run(), _watch_configuration(), watch_health(self.engine))
+        self._tasks = [loop.create_task(each) for each in work]
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await close_engine()
+
+
+async def _watch_configuration() -> None:
+    while True:
+        try:
+            await sync_to_async(_poll, thread_sensitive=False)()
+        except DatabaseError:
+            logger.exception("The configuration's version could not be read.")
+        await asyncio.sleep(POLL_SECONDS)
+
+
+def _poll() -> None:
+    try:
+        versions.poll()
+    finally:
+        close_old_connections()
+
+
+_runtimes: WeakKeyDictionary[asyncio.AbstractEventLoop, Runtime] = WeakKeyDictionary()
+
+
+def current_runtime() -> Runtime:
+    """The running loop's runtime, started at first use."""
+    loop = asyncio.get_running_loop()
+    runtime = _runtimes.get(loop)
+    if runtime is None:
+        runtime = _runtimes[loop] = Runtime()
+    return runtime
+
+
+async def close_runtime() -> None:
+    runtime = _runtimes.pop(asyncio.get_running_loop(), None)
+    if runtime is not None:
+        await runtime.close()

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import ipaddress
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from rest_framework.request import Request
+from rest_framework.throttling import BaseThrottle
+
+from api import request as api_request
+
+if TYPE_CHECKING:
+    from rest_framework.views import APIView
+
+WINDOW_SECONDS = 60.0
+# Beyond this many callers, those that were silent for a window are forgotten.
+MAX_CALLERS = 10_000
+SWEEP_SECONDS = 5.0
+
+
+class SlidingWindows:
+    """Exact sliding windows in memory, one for each caller."""
+
+    def __init__(self) -> None:
+        self._times: dict[str, deque[float]] = {}
+        self._swept = float("-inf")
+
+    def wait(self, caller: str, limit: int, now: float) -> float:
+        """0.0 and the request is counted, or the seconds until one would be admitted."""
+        times = self._times.get(caller)
+        if times is None:
+            self._forget(now)
+            times = self._times[caller] = deque()
+        while times and times[0] <= now - WINDOW_SECONDS:
+            times.popleft()
+        if len(times) >= limit:
+            return times[len(times) - limit] + WINDOW_SECONDS - now
+        times.append(now)
+        return 0.0
+
+    def clear(self) -> None:
+        self._times.clear()
+
+    def _forget(self, now: float) -> None:
+        """Sweep now and then; beyond a hard bound the longest known caller makes room."""
+        if len(self._times) >= MAX_CALLERS and now - self._swept >= SWEEP_SECONDS:
+            self._swept = now
+            oldest = now - WINDOW_SECONDS
+            self._times = {caller: times for caller, times in self._times.items() if times and times[-1] > oldest}
+        if len(self._times) >= 10 * MAX_CALLERS:
+            del self._times[next(iter(self._times))]
+
+
+windows = SlidingWindows()
+
+
+def address_group(address: str) -> str:
+    """The address itself, or the /64 network of an IPv6 address, which one household owns whole."""
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv6Address):
+        if parsed.ipv4_mapped:
+            return str(parsed.ipv4_mapped)
+        return str(ipaddress.ip_network((parsed, 64), strict=False))
+    return str(parsed)
+
+
+class RequestThrottle(BaseThrottle):
+    """Requests per minute: the key's own limit, else the limit per address."""
+
+    _wait: float = 0.0
+
+    def allow_request(self, request: Request, view: APIView) -> bool:
+        asked = api_request.of(request)
+        key = api_request.caller_key(request)
+        if key is not None and key.rate_limit is not None:
+            caller, limit = f"key {key.id}", key.rate_limit
+        else:
+            caller, limit = address_group(asked.record.address), asked.state.controls.rate_limit
+        self._wait = windows.wait(caller, limit, time.monotonic()) if limit else 0.0
+        return not self._wait
+
+    def wait(self) -> float:
+        return self._wait

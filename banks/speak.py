@@ -1,0 +1,366 @@
+"""The one door to speech, and the shared queue's only caller.
+
+`speak` checks the wish against what the provider can do, then waits for a slot, calls the provider, and returns once
+the first bytes are there, so that failures before them still have a status. Each provider call holds its own slot, from
+before its first byte to after its last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import struct
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+
+from banks.pieces import speakable, split_into_pieces
+from banks.roster import Speaker
+from banks.storage import private_storage
+from providers.adapters.base import Adapter
+from providers.audio import Transcoder, encode, target_sample_rate, wav_sizes_are_true
+from providers.engine import Engine
+from providers.errors import (
+    BadAudio,
+    NothingToSay,
+    ProviderError,
+    ProviderResting,
+    ProviderUnavailable,
+    SpeechError,
+    UnsupportedOption,
+    UpstreamBusy,
+    UpstreamFailed,
+    UpstreamTimeout,
+    UpstreamUnauthorized,
+    UpstreamUnreachable,
+)
+from providers.queue import Cost, Priority, QueueRules
+from providers.speech import (
+    PCM_SAMPLE_RATE,
+    SPEED_MAX,
+    SPEED_MIN,
+    AudioFormat,
+    Reference,
+    SpeechAudio,
+    SpeechRequest,
+)
+
+# Speech that has begun is not broken off because its next piece has to wait.
+CONTINUED = QueueRules(max_waiting=1_000_000, deadline=None)
+# Waits before another try; each is drawn from once to twice its length, so that callers do not come back together.
+RETRY_SECONDS = (0.5, 1.0)
+WAV_HEADER_BYTES = 44
+# A provider's whole answer for one piece; more than three hours of speech as mp3.
+MAX_WHOLE_BYTES = 256 * 1024 * 1024
+
+# What a fallback helps against: the provider, not the request.
+_DOWN = (
+    ProviderResting,
+    ProviderUnavailable,
+    UpstreamBusy,
+    UpstreamFailed,
+    UpstreamTimeout,
+    UpstreamUnauthorized,
+    UpstreamUnreachable,
+)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a caller asks of a speaker. `speed` multiplies the speaker's own; `instructions` replace its own."""
+
+    text: str
+    format: AudioFormat = AudioFormat.MP3
+    speed: float = 1.0
+    instructions: str = ""
+    stream: bool = False
+    priority: Priority = Priority.INTERACTIVE
+    source: str = ""
+    rules: QueueRules = field(default_factory=QueueRules)
+
+
+@dataclass(slots=True)
+class Speech:
+    """Speech on its way: iterate over it once, and close it. What is not known before the first byte is None."""
+
+    speaker: Speaker
+    format: AudioFormat
+    length: int | None = None
+    sample_rate: int | None = None
+    queue_seconds: float = 0.0
+    inference_seconds: float | None = None
+    audio_seconds: float | None = None
+    upstream_headers: dict[str, str] = field(default_factory=dict)
+    fallback_for: Speaker | None = None
+    _first: bytes = b""
+    _produced: AsyncGenerator[bytes] | None = None
+
+    async def begin(self, produced: AsyncGenerator[bytes]) -> None:
+        """Wait for the first bytes; BadAudio when there are none."""
+        self._produced = produced
+        try:
+            self._first = await anext(produced)
+        except StopAsyncIteration as error:
+            raise BadAudio(f"Provider “{self.speaker.provider.name}” sent no audio.") from error
+        except BaseException:
+            await produced.aclose()
+            raise
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        assert self._produced is not None
+        yield self._first
+        async for chunk in self._produced:
+            yield chunk
+
+    async def aclose(self) -> None:
+        """Stop whatever still runs and give the slot back."""
+        if self._produced is not None:
+            await self._produced.aclose()
+
+
+def estimate_tokens(*texts: str) -> int:
+    """A rough count for budgets: four ASCII characters, or 1.6 others, make a token."""
+    ascii_characters = sum(len(text.encode("ascii", "ignore")) for text in texts)
+    others = sum(map(len, texts)) - ascii_characters
+    return round(ascii_characters / 4 + others / 1.6)
+
+
+async def speak(speaker: Speaker, wish: Wish, engine: Engine) -> Speech:
+    """Begin to speak, with the speaker's fallback where its provider is down. Raises SpeechError; once it returns,
+    failures come out of the iteration."""
+    if not speakable(wish.text):
+        raise NothingToSay("The input holds no words to speak.", param="input")
+    try:
+        return await _begin(speaker, wish, engine)
+    except _DOWN as error:
+        if speaker.fallback is None:
+            raise
+        try:
+            speech = await _begin(speaker.fallback, wish, engine)
+        except SpeechError:
+            raise error from None
+        logger.info("“%s” speaks in place of “%s”: %s", speaker.fallback.name, speaker.name, error.message)
+        speech.fallback_for = speaker
+        return speech
+
+
+async def _begin(speaker: Speaker, wish: Wish, engine: Engine) -> Speech:
+    production = _Production(speaker, wish, engine.adapter(speaker.provider), engine)
+    await production.prepare()
+    return await production.begin()
+
+
+class _Production:
+    """One wish on its way through the provider, piece by piece."""
+
+    def __init__(self, speaker: Speaker, wish: Wish, adapter: Adapter, engine: Engine) -> None:
+        self.speaker = speaker
+        self.wish = wish
+        self.adapter = adapter
+        self.engine = engine
+        self.capabilities = adapter.capabilities
+        self.pieces: list[str] = []
+        self.reference: Reference | None = None
+        self.instructions = wish.instructions or speaker.instruction
+        self._check()
+        speed = min(max(wish.speed * speaker.speed, SPEED_MIN), SPEED_MAX)
+        low, high = self.capabilities.speed or (1.0, 1.0)
+        self.upstream_speed = min(max(speed, low), high)
+        self.stretch = speed / self.upstream_speed
+        self.speech = Speech(speaker, wish.format)
+        self.asked = time.monotonic()
+        self.started = 0.0
+
+    def _check(self) -> None:
+        if self.speaker.task_mode not in self.capabilities.task_modes:
+            raise ProviderUnavailable(
+                f"Provider “{self.speaker.provider.name}” can't do what voice “{self.speaker.name}” needs"
+                f" ({self.speaker.task_mode})."
+            )
+        if self.wish.instructions and not self.capabilities.instructions:
+            raise UnsupportedOption(
+                f"Voice “{self.speaker.name}” can't follow instructions: leave them out or choose another voice.",
+                param="instructions",
+            )
+
+    async def prepare(self) -> None:
+        limit = self.speaker.provider.piece_characters or self.capabilities.piece_characters
+        text, language = self.wish.text, self.speaker.language
+        if len(text) <= limit:
+            self.pieces = [text.strip()]
+        else:
+            self.pieces = await self.engine.in_thread(split_into_pieces, text, limit, language)
+        if self.speaker.reference:
+            self.reference = await self.engine.in_thread(_read_reference, self.speaker.reference)
+
+    async def begin(self) -> Speech:
+        await self.speech.begin(self._produce())
+        return self.speech
+
+    @property
+    def upstream_format(self) -> AudioFormat:
+        """The wanted format where nothing has to be changed, else what loses nothing."""
+        formats = self.capabilities.formats
+        if self.wish.format in formats and self.stretch == 1.0 and len(self.pieces) == 1:
+            return self.wish.format
+        lossless = (AudioFormat.WAV, AudioFormat.PCM, AudioFormat.FLAC)
+        return next((format for format in lossless if format in formats), min(formats))
+
+    @asynccontextmanager
+    async def _spoken(self, piece: str, rules: QueueRules | None = None) -> AsyncIterator[SpeechAudio]:
+        """As `_attempt`, tried again where that can help, as long as nothing was heard."""
+        async with AsyncExitStack() as held:
+            for wait in (*RETRY_SECONDS, None):
+                try:
+                    audio = await self._heard(held, piece, rules)
+                    break
+                except ProviderError as error:
+                    if wait is None or not self._worth_another_try(error, wait):
+                        raise
+                    await asyncio.sleep(wait * random.uniform(1, 2))
+            yield audio
+
+    def _worth_another_try(self, error: ProviderError, wait: float) -> bool:
+        """Not after a time-out: the provider may still be busy with the first try, and the caller has waited enough."""
+        deadline = self.wish.rules.deadline
+        late = deadline is not None and time.monotonic() - self.asked + 2 * wait > deadline
+        return not (error.permanent or late or isinstance(error, UpstreamTimeout))
+
+    async def _heard(self, held: AsyncExitStack, piece: str, rules: QueueRules | None) -> SpeechAudio:
+        """The audio of one attempt, whose first bytes have come; what it holds is `held` from then on."""
+        async with AsyncExitStack() as attempt:
+            audio = await attempt.enter_async_context(self._attempt(piece, rules))
+            head = await anext(audio.chunks, b"")
+            held.push_async_exit(attempt.pop_all())
+            return replace(audio, chunks=_rejoined(head, audio.chunks))
+
+    @asynccontextmanager
+    async def _attempt(self, piece: str, rules: QueueRules | None) -> AsyncIterator[SpeechAudio]:
+        speaker, wish = self.speaker, self.wish
+        cost = Cost(tokens=estimate_tokens(piece, self.instructions, speaker.prompt_text))
+        place = self.engine.queue.slot(
+            speaker.provider, cost, priority=wish.priority, source=wish.source, rules=rules or wish.rules
+        )
+        async with place as ticket:
+            self.speech.queue_seconds += ticket.waited
+            self.started = time.monotonic()
+            async with self.adapter.speak(self._request(piece)) as audio:
+                yield audio
+
+    def _request(self, piece: str) -> SpeechRequest:
+        speaker = self.speaker
+        return SpeechRequest(
+            text=piece,
+            task_mode=speaker.task_mode,
+            model=speaker.model,
+            voice=speaker.voice,
+            instructions=self.instructions if self.capabilities.instructions else "",
+            language=speaker.language,
+            speed=self.upstream_speed,
+            format=self.upstream_format,
+            reference=self.reference,
+            prompt_text=speaker.prompt_text,
+            prompt_language=speaker.prompt_language,
+            options=speaker.options,
+        )
+
+    async def _produce(self) -> AsyncGenerator[bytes]:
+        first, *rest = self.pieces
+        async with self._spoken(first) as audio:
+            self.speech.upstream_headers = dict(audio.headers)
+            whole = not (rest or self.wish.stream or audio.streaming)
+            if whole:
+                file = await self._collect(audio)
+            elif self._passes_through(audio):
+                async for chunk in audio.chunks:
+                    yield chunk
+                return
+            else:
+                transcoder = Transcoder(self.wish.format, speed=self.stretch)
+                async for chunk in self._convert(transcoder, audio):
+                    yield chunk
+        if whole:
+            yield await self._finish(file, audio)
+            return
+        for piece in rest:
+            async with self._spoken(piece, CONTINUED) as audio:
+                async for chunk in self._convert(transcoder, audio):
+                    yield chunk
+        if tail := await self.engine.in_thread(transcoder.finish):
+            yield tail
+
+    def _passes_through(self, audio: SpeechAudio) -> bool:
+        """Whether the provider's bytes are the answer as they are."""
+        wrong_rate = audio.format is AudioFormat.PCM and audio.sample_rate != PCM_SAMPLE_RATE
+        same = audio.format is self.wish.format and self.stretch == 1.0 and len(self.pieces) == 1
+        return same and not wrong_rate
+
+    async def _collect(self, audio: SpeechAudio) -> bytes:
+        file = bytearray()
+        async for chunk in audio.chunks:
+            file += chunk
+            if len(file) > MAX_WHOLE_BYTES:
+                raise BadAudio(f"Provider “{self.speaker.provider.name}” sent more audio than one answer can hold.")
+        if not file:
+            raise BadAudio(f"Provider “{self.speaker.provider.name}” sent no audio.")
+        self.speech.inference_seconds = time.monotonic() - self.started
+        return bytes(file)
+
+    async def _finish(self, file: bytes, audio: SpeechAudio) -> bytes:
+        """The whole answer, converted where needed, with true sizes in its header."""
+        speech = self.speech
+        if self._passes_through(audio) and (audio.format is not AudioFormat.WAV or wav_sizes_are_true(file)):
+            speech.length = len(file)
+            speech.sample_rate, speech.audio_seconds = _stated(file, audio.format)
+            return file
+        file, speech.sample_rate, speech.audio_seconds = await self.engine.in_thread(
+            _convert_whole, file, audio, self.wish.format, self.stretch
+        )
+        speech.length = len(file)
+        return file
+
+    async def _convert(self, transcoder: Transcoder, audio: SpeechAudio) -> AsyncIterator[bytes]:
+        transcoder.start_file(audio.format, audio.sample_rate)
+        async for chunk in audio.chunks:
+            if converted := await self.engine.in_thread(transcoder.feed, chunk):
+                yield converted
+        if converted := await self.engine.in_thread(transcoder.end_file):
+            yield converted
+
+
+async def _rejoined(head: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    if head:
+        yield head
+    async for chunk in rest:
+        yield chunk
+
+
+def _stated(file: bytes, format: AudioFormat) -> tuple[int | None, float | None]:
+    """The sample rate and the seconds that can be told without decoding."""
+    if format is AudioFormat.PCM:
+        return PCM_SAMPLE_RATE, len(file) / (2 * PCM_SAMPLE_RATE)
+    if format is AudioFormat.WAV and file[12:16] == b"fmt " and file[36:40] == b"data":
+        rate, bytes_a_second = struct.unpack_from("<II", file, 24)
+        return rate, (len(file) - WAV_HEADER_BYTES) / max(bytes_a_second, 1)
+    return None, None
+
+
+def _convert_whole(file: bytes, audio: SpeechAudio, target: AudioFormat, stretch: float) -> tuple[bytes, int, float]:
+    """The file in the target format, its sample rate and its seconds."""
+    transcoder = Transcoder(AudioFormat.WAV, speed=stretch)
+    transcoder.start_file(audio.format, audio.sample_rate)
+    wav = transcoder.feed(file) + transcoder.end_file() + transcoder.finish()
+    encoded = encode(wav[WAV_HEADER_BYTES:], transcoder.sample_rate, target)
+    return encoded, target_sample_rate(target, transcoder.sample_rate), transcoder.seconds
+
+
+def _read_reference(name: str) -> Reference:
+    try:
+        with private_storage().open(name, "rb") as file:
+            return Reference(file.read())
+    except OSError as error:
+        raise ProviderUnavailable("The reference audio of this voice is missing: upload it again.") from error

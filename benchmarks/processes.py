@@ -1,0 +1,131 @@
+"""The processes of a run: started with a log, watched from outside, ended by their id whatever happens."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+ROOT = Path(__file__).resolve().parent.parent
+START_SECONDS = 120.0
+END_SECONDS = 20.0
+POLL_SECONDS = 0.05
+OPEN_FILES = 8192
+
+
+class BenchmarkError(Exception):
+    """The run can't go on, or what it measured is not what it set out to measure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes. `unique` is what ending the process would free; where the system can't tell, it equals `resident`."""
+
+    resident: int
+    unique: int
+    threads: int
+
+
+class Server:
+    """A server process; `url` is the address that it printed."""
+
+    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
+        self._process = process
+        self._watched = psutil.Process(process.pid)
+        self._log = log
+        self.url = self._wait_for_url()
+
+    def cpu_seconds(self) -> float:
+        """User and system time of the process and its children."""
+        times = [one.cpu_times() for one in self._family()]
+        return sum(one.user + one.system for one in times)
+
+    def memory(self) -> Memory:
+        with self._watched.oneshot():
+            # Only some systems tell a process's own memory from what it shares.
+            full = self._watched.memory_full_info()
+            return Memory(full.rss, getattr(full, "uss", full.rss), self._watched.num_threads())
+
+    def _family(self) -> list[psutil.Process]:
+        return [self._watched, *self._watched.children(recursive=True)]
+
+    def _wait_for_url(self) -> str:
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            said = self._log.read_text(errors="replace")
+            if found := re.search(r"ready at (http://\S+)", said):
+                return found[1]
+            if self._process.poll() is not None:
+                raise BenchmarkError(f"A server ended with {self._process.returncode} and said:\n{said}")
+            time.sleep(POLL_SECONDS)
+        raise BenchmarkError(f"A server did not start within {START_SECONDS:g} seconds.")
+
+
+def python(*arguments: str) -> list[str]:
+    return [sys.executable, *arguments]
+
+
+def environment(variables: Mapping[str, str] | None = None) -> dict[str, str]:
+    """This process's environment without its own Neiroha settings."""
+    # Unbuffered, Python may drop what a pipe does not take at once.
+    dropped = ("NEIROHA_", "PYTHONUNBUFFERED")
+    return {name: value for name, value in os.environ.items() if not name.startswith(dropped)} | dict(variables or {})
+
+
+@contextmanager
+def started(
+    command: Sequence[str], log: Path, variables: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """The running command, its output in `log`; ended when the block is left."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environment(variables),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            # Ctrl-C reaches this process only, which then ends the others in order.
+            start_new_session=True,
+        )
+    try:
+        yield process
+    finally:
+        end(process)
+
+
+@contextmanager
+def server(command: Sequence[str], log: Path, variables: Mapping[str, str] | None = None) -> Iterator[Server]:
+    with started(command, log, variables) as process:
+        yield Server(process, log)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(END_SECONDS)
+    except BaseException as error:
+        process.kill()
+        process.wait()
+        if not isinstance(error, subprocess.TimeoutExpired):
+            raise
+
+
+def allow_many_connections() -> None:
+    """Raise this process's limit of open files, which those it starts inherit, as far as the system lets it."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -1,0 +1,125 @@
+"""The first page: where the API is, who speaks, what is missing."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from api.exposure import is_loopback
+from api.models import Access, ServerSettings
+from banks.admin import avatar_url
+from banks.models import Bank, Character, Membership
+from neiroha_site.navigation import may_see
+from providers import adapters
+from providers.models import Provider
+from providers.pages import health_mark, health_of
+
+
+def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    banks = active_banks() if may_see(request, "banks", "bank") else []
+    providers = _providers() if may_see(request, "providers", "provider") else []
+    server = ServerSettings.load()
+    address = api_address(request)
+    return {
+        **context,
+        "title": _("Dashboard"),
+        "api_address": address,
+        "curl": curl(address, server, banks),
+        "server": server,
+        "banks": banks,
+        "providers": providers,
+        "steps": _next_steps(request, server),
+    }
+
+
+def api_address(request: HttpRequest) -> str:
+    return (settings.PUBLIC_URL or request.build_absolute_uri("/").rstrip("/")) + "/v1"
+
+
+def active_banks() -> list[dict[str, Any]]:
+    places = Membership.objects.filter(bank__active=True, bank__archived_at=None)
+    speaking = places.filter(character__enabled=True, character__archived_at=None).filter(
+        character__provider__enabled=True, character__provider__archived_at=None
+    )
+    members: dict[int, list[dict[str, str]]] = {}
+    for place in speaking.select_related("character").order_by("position", "pk"):
+        members.setdefault(place.bank_id, []).append(_member(place.character))
+    return [
+        {"bank": bank, "url": reverse("admin:banks_bank_change", args=[bank.pk]), "members": members.get(bank.pk, [])}
+        for bank in Bank.objects.present().filter(active=True)
+    ]
+
+
+def _member(character: Character) -> dict[str, str]:
+    return {
+        "name": character.name,
+        "url": reverse("admin:banks_character_change", args=[character.pk]),
+        "avatar": avatar_url(character) if character.avatar else "",
+    }
+
+
+def _providers() -> list[dict[str, Any]]:
+    shown = []
+    for provider in Provider.objects.present().select_related("health").defer("api_key"):
+        registered = provider.kind in adapters.kinds()
+        adapter = provider.adapter_class if registered else None
+        shown.append({
+            "provider": provider,
+            "kind": adapter.label if adapter else provider.kind,
+            "url": reverse("admin:providers_provider_change", args=[provider.pk]),
+            "problem": adapter.unavailable() if adapter else _("This kind is not part of this version."),
+            "health": health_of(provider),
+            "mark": health_mark(health_of(provider)),
+        })  # fmt: skip
+    return shown
+
+
+def curl(address: str, server: ServerSettings, banks: list[dict[str, Any]]) -> str:
+    """A command that speaks at once, pasted into a POSIX shell."""
+    speaking = next((entry for entry in banks if entry["members"]), None)
+    model = speaking["bank"].name if speaking else "tts-1"
+    voice = speaking["members"][0]["name"] if speaking else "alloy"
+    body = json.dumps({"model": model, "voice": voice, "input": "Hello from Neiroha."}, ensure_ascii=False)
+    key = ['-H "Authorization: Bearer $NEIROHA_KEY"'] if server.access == Access.KEYS else []
+    kind = "-H 'Content-Type: application/json'"
+    parts = [f"curl {shlex.quote(address + '/audio/speech')}", *key, kind, f"-d {shlex.quote(body)}", "-o hello.mp3"]
+    return " \\\n  ".join(parts)
+
+
+def _next_steps(request: HttpRequest, server: ServerSettings) -> list[dict[str, str]]:
+    """What is missing before a program can speak, and what is worth knowing; each with the page that helps."""
+    steps = []
+    if not server.api_enabled:
+        text = _("The API is switched off, so every request is refused.")
+        steps.append(_step(text, _("Open the settings"), "api", "serversettings"))
+    if not Provider.objects.present().filter(enabled=True).exists():
+        text = _("No provider is switched on yet: add one that makes the sound.")
+        steps.append(_step(text, _("Add a provider"), "providers", "provider", "add"))
+    elif not Character.objects.present().filter(enabled=True).exists():
+        text = _("No character is there yet: give a voice a name.")
+        steps.append(_step(text, _("Add a character"), "banks", "character", "add"))
+    if not Bank.objects.present().filter(active=True).exists():
+        text = _("No bank is active yet: programs find characters through banks.")
+        steps.append(_step(text, _("Add a bank"), "banks", "bank", "add"))
+    if server.access == Access.OPEN:
+        steps.append(_open_notice(server))
+    return [step for step in steps if request.user.has_perm(step.pop("right"))]
+
+
+def _open_notice(server: ServerSettings) -> dict[str, str]:
+    alone = is_loopback(settings.BIND_HOST or server.host) and not settings.TRUSTED_PROXIES
+    who = _("programs on this machine") if alone else _("everyone who reaches this server")
+    text = _("The API is open to %s. The first key that you make closes it to all others.") % who
+    return _step(text, _("Make a key"), "api", "apikey", "add")
+
+
+def _step(text: str, action: str, app: str, model: str, page: str = "changelist") -> dict[str, str]:
+    right = "add" if page == "add" else "change"
+    url = reverse(f"admin:{app}_{model}_{page}")
+    return {"text": text, "action": action, "url": url, "right": f"{app}.{right}_{model}"}

@@ -1,0 +1,82 @@
+"""One server for each data folder: its queue, its runner and its first run count on being alone."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from django.core.management.base import CommandError
+
+LOCK_NAME = "server.lock"
+
+
+class DataFolderLock:
+    """Held from entering to leaving; the system gives it back when the process dies, however that happens.
+
+    CommandError when the folder can't be written to, or while another process holds its lock.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._file: IO[str] | None = None
+
+    def __enter__(self) -> Self:
+        file = self._open()
+        try:
+            _lock(file.fileno())
+        except (BlockingIOError, PermissionError) as error:
+            file.seek(0)
+            owner = file.read(20).strip()
+            file.close()
+            named = f" (process {owner})" if owner.isdigit() else ""
+            raise CommandError(
+                f"Another Neiroha server{named} runs on the data folder {self.folder}."
+                " Stop it, or give this one a folder of its own with NEIROHA_DATA_DIR."
+            ) from error
+        except OSError as error:
+            file.close()
+            raise CommandError(f"The data folder {self.folder} can't be locked: {error.strerror}.") from error
+        file.seek(0)
+        file.truncate()
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        self._file = file
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _open(self) -> IO[str]:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            return open(self.folder / LOCK_NAME, "a+", encoding="ascii", opener=_open_for_owner)
+        except OSError as error:
+            raise CommandError(
+                f"Can't write to the data folder {self.folder}: {error.strerror}."
+                " Set NEIROHA_DATA_DIR to a folder that this user may write to."
+            ) from error
+
+
+def _open_for_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(descriptor: int) -> None:
+        # A byte far behind the text: Windows lets nobody read what is locked.
+        os.lseek(descriptor, 1 << 20, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+else:
+    import fcntl
+
+    def _lock(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

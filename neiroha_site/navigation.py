@@ -1,0 +1,63 @@
+"""The frame of the admin pages: sidebar, icon, our style and script."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest
+from django.templatetags.static import static
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+
+def stylesheet(request: HttpRequest) -> str:
+    return static("neiroha/admin.css")
+
+
+def script(request: HttpRequest) -> str:
+    return static("neiroha/admin.js")
+
+
+def favicon(request: HttpRequest) -> str:
+    return static("neiroha/favicon.svg")
+
+
+def may_see(request: HttpRequest, app: str, model: str) -> bool:
+    return any(request.user.has_perm(f"{app}.{right}_{model}") for right in ("view", "change"))
+
+
+def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
+    groups: list[tuple[str, list[tuple[str, ...]]]] = [
+        (_("Voices"), [
+            (_("Banks"), "library_music", "banks", "bank"),
+            (_("Characters"), "record_voice_over", "banks", "character"),
+            (_("Reference audio"), "mic", "banks", "referenceaudio"),
+        ]),
+        (_("Connections"), [
+            (_("Providers"), "hub", "providers", "provider"),
+            (_("Queue"), "low_priority", "providers", "provider", "admin:queue"),
+            (_("Troubleshooting"), "troubleshoot", "providers", "provider", "admin:troubleshooting"),
+        ]),
+        (_("API"), [
+            (_("Keys"), "key", "api", "apikey"),
+            (_("Request log"), "receipt_long", "api", "requestlog"),
+            (_("Server settings"), "tune", "api", "serversettings"),
+        ]),
+        (_("People"), [(_("Users"), "person", "auth", "user"), (_("Groups"), "group", "auth", "group")]),
+    ]  # fmt: skip
+    # A provider's catalogue has addresses of its own.
+    in_catalogue = request.path.startswith(reverse("admin:app_list", args=["providers"]) + "catalogue")
+    home = {"title": _("Dashboard"), "icon": "dashboard", "link": reverse("admin:index")}
+    shown = [(title, [_entry(*item) for item in items if may_see(request, *item[2:4])]) for title, items in groups]
+    for _title, items in shown:
+        for item in items:
+            if in_catalogue and item["link"] == reverse("admin:providers_provider_changelist"):
+                item["active"] = True
+    return [
+        {"items": [home]},
+        *({"title": title, "separator": True, "items": items} for title, items in shown if items),
+    ]
+
+
+def _entry(title: str, icon: str, app: str, model: str, page: str = "") -> dict[str, Any]:
+    return {"title": title, "icon": icon, "link": reverse(page or f"admin:{app}_{model}_changelist")}

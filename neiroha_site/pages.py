@@ -1,0 +1,183 @@
+"""Pages that belong to no single row: the shared queue, and what to try when it stays silent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import Count, Q
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.translation import gettext as _
+
+from api.models import ServerSettings
+from neiroha_site.dashboard import active_banks, api_address, curl
+from neiroha_site.navigation import may_see
+from providers import adapters
+from providers.engine import Engine, ask_engine
+from providers.models import CatalogueModel, CatalogueVoice, Provider
+from providers.pages import checked_ago, duration, health_mark, health_of
+from providers.queue import Priority, QueueSnapshot, Ticket, Waiting
+
+SHOWN = 100
+# Codes of an ending that nobody has to look into.
+QUIET_OUTCOMES = ("done", "left", "cancelled")
+
+
+def urls() -> list[URLPattern]:
+    """For the admin site, under /admin/."""
+    guard = admin.site.admin_view
+    return [
+        path("queue/", guard(queue), name="queue"),
+        path("queue/cancel/", guard(cancel_waiting), name="queue_cancel"),
+        path("troubleshooting/", guard(troubleshooting), name="troubleshooting"),
+    ]
+
+
+def _require_view(request: HttpRequest) -> None:
+    if not may_see(request, "providers", "provider"):
+        raise PermissionDenied
+
+
+# The queue.
+
+
+def queue(request: HttpRequest) -> HttpResponse:
+    _require_view(request)
+    snapshot, now = ask_engine(_look)
+    recent = list(reversed(snapshot.recent))
+    context = {
+        **admin.site.each_context(request),
+        "title": _("Queue"),
+        "running": [_running(ticket, now) for ticket in snapshot.running[:SHOWN]],
+        "running_count": len(snapshot.running),
+        "waiting": [_waiting(waiting, now) for waiting in snapshot.waiting[:SHOWN]],
+        "waiting_count": len(snapshot.waiting),
+        "recent": [_ended(ticket, now) for ticket in recent[:SHOWN]],
+        "may_cancel": request.user.has_perm("providers.change_provider"),
+    }
+    return TemplateResponse(request, "admin/queue.html", context)
+
+
+def cancel_waiting(request: HttpRequest) -> HttpResponse:
+    if request.method != "POST":
+        return HttpResponseNotAllowed(["POST"])
+    if not request.user.has_perm("providers.change_provider"):
+        raise PermissionDenied
+    asked = request.POST.get("ticket", "")
+
+    async def cancel(engine: Engine) -> bool:
+        return asked.isdecimal() and engine.queue.cancel(int(asked))
+
+    if ask_engine(cancel):
+        messages.success(request, _("Request %s was cancelled; whoever asked was told so.") % asked)
+    else:
+        messages.warning(request, _("That request does not wait any more."))
+    return HttpResponseRedirect(reverse("admin:queue"))
+
+
+async def _look(engine: Engine) -> tuple[QueueSnapshot, float]:
+    return engine.queue.snapshot(), engine.queue.clock.monotonic()
+
+
+def _ticket(ticket: Ticket) -> dict[str, Any]:
+    return {
+        "id": ticket.id,
+        "provider": ticket.provider.name,
+        "provider_url": reverse("admin:providers_provider_change", args=[ticket.provider.id]),
+        "source": ticket.source or _("Neiroha itself"),
+        "batch": ticket.priority is Priority.BATCH,
+        "tokens": ticket.cost.tokens,
+        "asked_at": ticket.asked_at,
+    }
+
+
+def _running(ticket: Ticket, now: float) -> dict[str, Any]:
+    started = now if ticket.started_at is None else ticket.started_at
+    return {**_ticket(ticket), "runs": duration(now - started), "waited": duration(ticket.waited)}
+
+
+def _waiting(waiting: Waiting, now: float) -> dict[str, Any]:
+    waits = duration(now - waiting.ticket.queued_at)
+    return {**_ticket(waiting.ticket), "waits": waits, "expected": duration(waiting.expected)}
+
+
+def _ended(ticket: Ticket, now: float) -> dict[str, Any]:
+    ended = now if ticket.ended_at is None else ticket.ended_at
+    waited = (ended if ticket.started_at is None else ticket.started_at) - ticket.queued_at
+    return {
+        **_ticket(ticket),
+        "ago": duration(now - ended),
+        "waited": duration(waited),
+        "took": "" if ticket.started_at is None else duration(ended - ticket.started_at),
+        "outcome": {"done": _("Done"), "left": _("The caller left")}.get(ticket.outcome, ticket.outcome),
+        "tone": "ok" if ticket.outcome == "done" else "none" if ticket.outcome in QUIET_OUTCOMES else "bad",
+        "message": ticket.message,
+    }
+
+
+# Troubleshooting.
+
+
+def troubleshooting(request: HttpRequest) -> HttpResponse:
+    _require_view(request)
+    server = ServerSettings.load()
+    banks = active_banks() if may_see(request, "banks", "bank") else []
+    address = api_address(request)
+    context = {
+        **admin.site.each_context(request),
+        "title": _("Troubleshooting"),
+        "server": server,
+        "address": address,
+        "banks": banks,
+        "speakers": sum(len(entry["members"]) for entry in banks),
+        "may_see_banks": may_see(request, "banks", "bank"),
+        "curl": curl(address, server, banks),
+        "providers": _provider_rows(request),
+        "headers": response_headers(),
+    }
+    return TemplateResponse(request, "admin/troubleshooting.html", context)
+
+
+def _provider_rows(request: HttpRequest) -> list[dict[str, Any]]:
+    voices, models = _listed(CatalogueVoice), _listed(CatalogueModel)
+    rows = []
+    for provider in Provider.objects.present().select_related("health").defer("api_key"):
+        registered = provider.kind in adapters.kinds()
+        report = health_of(provider)
+        rows.append({
+            "provider": provider,
+            "kind": provider.adapter_class.label if registered else provider.kind,
+            "problem": provider.adapter_class.unavailable() if registered else _("Not part of this version."),
+            "reason": report.reason if report else "",
+            "checked": checked_ago(report) if report else "",
+            "mark": health_mark(report),
+            "voices": voices.get(provider.pk, 0),
+            "models": models.get(provider.pk, 0),
+            "may_press": registered and request.user.has_perm("providers.change_provider"),
+        })  # fmt: skip
+    return rows
+
+
+def _listed(kind: type[CatalogueVoice] | type[CatalogueModel]) -> dict[int, int]:
+    """How many entries each provider has now, by its primary key."""
+    entries: Any = kind._default_manager
+    counted = entries.values("provider").annotate(listed=Count("pk", filter=Q(vanished_at=None)))
+    return dict(counted.values_list("provider", "listed"))
+
+
+def response_headers() -> list[tuple[str, str]]:
+    return [
+        ("X-Neiroha-Backend", _("Backend: who made the sound")),
+        ("X-Neiroha-Model-Preset", _("The backend's own model preset")),
+        ("X-Neiroha-Voice", _("The voice that spoke; percent-encoded where its name is not ASCII")),
+        ("X-Neiroha-Fallback-For", _("The character that was asked for, when its fallback spoke")),
+        ("X-Neiroha-Queue-Ms", _("Time waited in the queue, in milliseconds")),
+        ("X-Neiroha-Sample-Rate", _("Samples a second")),
+        ("X-Neiroha-Inference-Ms", _("Time that the provider took, in milliseconds")),
+        ("X-Neiroha-Audio-Seconds", _("Length of the sound, in seconds")),
+        ("X-Neiroha-RTF", _("Real-time factor: time taken for each second of sound; below 1 is faster than speech")),
+        ("X-Neiroha-Output-Path", _("A file on the backend's own machine. Neiroha never passes it on")),
+    ]

@@ -1,0 +1,231 @@
+"""The one settings file. Every NEIROHA_ variable is described in docs/configuration.md."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.csp import CSP
+from django.utils.translation import gettext_lazy as _
+
+from neiroha_site.environment import env_bool, env_int, env_list, env_secret, env_text, kept_secret
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+VERSION = "0.1.0"
+
+DATA_DIR = Path(env_text("NEIROHA_DATA_DIR") or BASE_DIR / "data").resolve()
+DEBUG = env_bool("NEIROHA_DEBUG")
+SECRET_KEY = env_secret("NEIROHA_SECRET_KEY") or kept_secret(DATA_DIR / "secrets" / "secret_key", "key")
+# The first key encrypts, all of them decrypt: put a new one in front, then run `manage.py rotate_keys`.
+FIELD_KEYS = [key.strip() for key in env_secret("NEIROHA_FIELD_KEYS").split(",") if key.strip()] or [
+    key.strip() for key in kept_secret(DATA_DIR / "secrets" / "field_keys", "fernet").replace("\n", ",").split(",")
+]
+
+# Listening. None: the settings page decides.
+BIND_HOST = env_text("NEIROHA_HOST") or None
+# What `serve` listens on in this process, once it does.
+LISTENING_HOST = ""
+BIND_PORT = env_int("NEIROHA_PORT", 1, 65535)
+PUBLIC_URL = env_text("NEIROHA_PUBLIC_URL").rstrip("/")
+TRUSTED_PROXIES = env_list("NEIROHA_TRUSTED_PROXIES")
+ALLOW_OPEN_API = env_bool("NEIROHA_ALLOW_OPEN_API")
+ADMIN_PASSWORD = env_secret("NEIROHA_ADMIN_PASSWORD")
+
+if PUBLIC_URL and (urlsplit(PUBLIC_URL).scheme not in ("http", "https") or not urlsplit(PUBLIC_URL).hostname):
+    raise ImproperlyConfigured("NEIROHA_PUBLIC_URL must be an address such as https://voices.example.com.")
+
+
+def _own_hosts() -> list[str]:
+    names = ["localhost", "127.0.0.1", "[::1]", socket.gethostname().lower()]
+    return names + ([urlsplit(PUBLIC_URL).hostname or ""] if PUBLIC_URL else [])
+
+
+ALLOWED_HOSTS = [*_own_hosts(), *env_list("NEIROHA_ALLOWED_HOSTS")]
+
+_TLS = PUBLIC_URL.startswith("https://")
+CSRF_TRUSTED_ORIGINS = [PUBLIC_URL] if PUBLIC_URL else []
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = _TLS
+SECURE_REDIRECT_EXEMPT = [r"^health$"]
+SECURE_HSTS_SECONDS = 31_536_000 if _TLS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = _TLS
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+SECURE_CSP = {
+    "default-src": [CSP.SELF],
+    # Alpine, which the admin shell is built on, evaluates its expressions.
+    "script-src": [CSP.SELF, CSP.UNSAFE_EVAL],
+    "style-src": [CSP.SELF, CSP.UNSAFE_INLINE],
+    "img-src": [CSP.SELF, "data:", "blob:"],
+    "media-src": [CSP.SELF, "blob:"],
+    "object-src": [CSP.NONE],
+    "base-uri": [CSP.SELF],
+    "form-action": [CSP.SELF],
+    "frame-ancestors": [CSP.NONE],
+}
+
+# As an app, daphne only replaces `runserver`; importing it costs every other command two seconds.
+_DEVELOPING = ["daphne"] if "runserver" in sys.argv else []
+
+INSTALLED_APPS = [
+    *_DEVELOPING,
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "corsheaders",
+    "rest_framework",
+    "drf_spectacular",
+    "channels",
+    "providers",
+    "banks",
+    "api",
+    "neiroha_site",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.middleware.csp.ContentSecurityPolicyMiddleware",
+    "neiroha_site.static_files.StaticFilesMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "neiroha_site.urls"
+ASGI_APPLICATION = "neiroha_site.asgi.application"
+CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+DATABASES: dict[str, dict[str, Any]] = {
+    "default": {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": DATA_DIR / "neiroha.sqlite3",
+        "OPTIONS": {
+            "transaction_mode": "IMMEDIATE",
+            "timeout": 20,
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;",
+        },
+        # A file, so that a live server's threads see what a test wrote.
+        "TEST": {"NAME": DATA_DIR / "test.sqlite3"},
+    }
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LOGIN_URL = "admin:login"
+
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", _("English"))]
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+STATIC_URL = "static/"
+# Found in the packages themselves, so that a fresh checkout needs no collectstatic.
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = DEBUG
+
+# Uploads through pages; the API's own limit is a setting of the administrator's.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
+
+REST_FRAMEWORK = {
+    # A view that names none of its own stays closed.
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAdminUser"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "api.exceptions.exception_handler",
+    "UNAUTHENTICATED_USER": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Neiroha",
+    "DESCRIPTION": "Speech from many providers through one OpenAI-compatible API.",
+    "VERSION": VERSION,
+    "SERVE_INCLUDE_SCHEMA": False,
+}
+# The API's own middleware (see api.handler): no session, no cookies, hence no CSRF.
+API_MIDDLEWARE = [
+    "api.middleware.ApiCorsMiddleware",
+]
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": "INFO"},
+    "loggers": {
+        "httpx": {"level": "WARNING"},
+        "uvicorn.access": {"level": "WARNING"},
+        "django.request": {"level": "ERROR"},
+        # Anybody can send any Host, as long as it likes; the answer says what is wrong.
+        "django.security.DisallowedHost": {"handlers": [], "propagate": False},
+    },
+}
+
+UNFOLD = {
+    "SITE_TITLE": "Neiroha",
+    "SITE_HEADER": "Neiroha",
+    "SITE_SUBHEADER": _("Voices for everything"),
+    "SITE_URL": None,
+    "SITE_SYMBOL": "graphic_eq",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "neiroha_site.navigation.favicon"}],
+    "SHOW_HISTORY": True,
+    "SHOW_VIEW_ON_SITE": False,
+    "STYLES": ["neiroha_site.navigation.stylesheet"],
+    "SCRIPTS": ["neiroha_site.navigation.script"],
+    "SIDEBAR": {"navigation": "neiroha_site.navigation.sidebar"},
+    "DASHBOARD_CALLBACK": "neiroha_site.dashboard.dashboard",
+    # Teal; 600 carries white text at 5.5:1, 500 is the link colour on dark pages at more than 7:1.
+    "COLORS": {
+        "primary": {
+            "50": "#f0fdfa",
+            "100": "#ccfbf1",
+            "200": "#99f6e4",
+            "300": "#5eead4",
+            "400": "#2dd4bf",
+            "500": "#14b8a6",
+            "600": "#0f766e",
+            "700": "#115e59",
+            "800": "#134e4a",
+            "900": "#123b39",
+            "950": "#042f2e",
+        },
+    },
+}

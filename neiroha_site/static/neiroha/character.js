@@ -1,0 +1,87 @@
+"use strict";
+
+// The character's form shows what the chosen provider and task mode read; the server checks all of it again.
+document.addEventListener("DOMContentLoaded", () => {
+  const provider = document.getElementById("id_provider");
+  const mode = document.querySelector("[data-nr-providers]");
+  if (!provider || !mode) return;
+  const choices = JSON.parse(mode.dataset.nrProviders);
+  const known = new Set(["model", "voice", "reference", "prompt_text", "prompt_language", "language", "instruction"]);
+
+  const row = (name) => document.querySelector(`.field-line.field-${CSS.escape(name)}`);
+  const show = (element, visible) => { if (element) element.hidden = !visible; };
+
+  function showModes(modes) {
+    for (const option of mode.options) {
+      option.hidden = option.disabled = !(option.value in modes);
+    }
+    if (!(mode.value in modes)) mode.value = Object.keys(modes)[0];
+  }
+
+  function update() {
+    const choice = choices[provider.value];
+    if (!choice) return;
+    showModes(choice.modes);
+    const fields = choice.modes[mode.value] ?? { required: [], optional: [] };
+    for (const name of known) {
+      show(row(name), fields.required.includes(name) || fields.optional.includes(name));
+      row(name)?.classList.toggle("nr-required", fields.required.includes(name));
+    }
+    show(row("reference_player"), !row("reference")?.hidden);
+    for (const option of document.querySelectorAll("[data-nr-kind]")) {
+      show(option.closest(".field-line"), option.dataset.nrKind === choice.kind);
+    }
+  }
+
+  const voice = document.getElementById("id_voice");
+  const note = document.createElement("p");
+  note.className = "nr-quiet";
+  voice?.after(note);
+  for (const input of document.querySelectorAll("input[list^='nr-']")) {
+    const list = document.createElement("datalist");
+    list.id = input.getAttribute("list");
+    input.after(list);
+  }
+
+  function offer(name, entries) {
+    const options = entries.map(({ id, label }) => {
+      const option = document.createElement("option");
+      option.value = id;
+      option.label = label;
+      return option;
+    });
+    document.getElementById(`nr-${name}-list`)?.replaceChildren(...options);
+  }
+
+  function tell({ text, action, url }) {
+    note.replaceChildren(text);
+    if (!url) return;
+    const link = document.createElement("a");
+    link.className = "nr-link";
+    link.href = url;
+    link.textContent = action;
+    note.append(" ", link);
+  }
+
+  // A convenience only: without an answer, voice and model are typed by hand.
+  async function suggest() {
+    const chosen = provider.value;
+    let found = { voice: [], model: [], note: { text: "", action: "", url: "" } };
+    if (chosen) {
+      const response = await fetch(`${voice.dataset.nrSuggestions}?provider=${encodeURIComponent(chosen)}`).catch(() => null);
+      if (response?.ok && !response.redirected) found = await response.json();
+    }
+    if (provider.value !== chosen) return;
+    offer("voice", found.voice);
+    offer("model", found.model);
+    tell(found.note);
+  }
+
+  if (voice?.dataset.nrSuggestions) {
+    provider.addEventListener("change", suggest);
+    suggest();
+  }
+  provider.addEventListener("change", update);
+  mode.addEventListener("change", update);
+  update();
+});

@@ -1,0 +1,187 @@
+"""Forms of providers (what they ask follows from what the adapter of the kind declares) and of what they offer."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from unfold.widgets import (
+    UnfoldAdminExpandableTextareaWidget,
+    UnfoldAdminPasswordWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+    UnfoldBooleanWidget,
+)
+
+from providers import adapters
+from providers.archive import Archivable
+from providers.models import CatalogueVoice, Provider
+from providers.option_fields import chosen_options, option_fields, stored_initial
+from providers.speech import TaskMode
+
+if TYPE_CHECKING:
+    _ProviderModelForm = forms.ModelForm[Provider]
+    _VoiceModelForm = forms.ModelForm[CatalogueVoice]
+else:
+    _ProviderModelForm = _VoiceModelForm = forms.ModelForm
+
+OPTION_PREFIX = "option_"
+
+
+def refuse_taken_name(model: type[Archivable], name: str, own_pk: int | None) -> None:
+    """Names differ in more than case among the rows that are not archived."""
+    present: Any = model._default_manager.filter(archived_at=None)
+    if present.filter(name__iexact=name).exclude(pk=own_pk).exists():
+        raise ValidationError(_("There is one with this name already."))
+
+
+class ProviderForm(_ProviderModelForm):
+    """`for_kind` makes the class for one kind. An empty key field keeps the key that is stored."""
+
+    kind = ""
+    key = forms.CharField(
+        label=gettext_lazy("API key"),
+        required=False,
+        max_length=4000,
+        widget=UnfoldAdminPasswordWidget({"autocomplete": "new-password", "spellcheck": "false"}),
+        help_text=gettext_lazy("Stored encrypted and never shown again. Leave empty to keep the key that is stored."),
+    )
+    remove_key = forms.BooleanField(
+        label=gettext_lazy("Remove the stored key"), required=False, widget=UnfoldBooleanWidget
+    )
+
+    class Meta:
+        model = Provider
+        fields = "__all__"
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not self.instance.pk:
+            self.instance.kind = self.kind
+            self._suggest()
+        capabilities = self.instance.adapter_class.capabilities
+        if "base_url" in self.fields:
+            self.fields["base_url"].required = capabilities.needs_base_url
+        declared = capabilities.provider_options
+        self.initial.update(stored_initial(declared, self.instance.options, OPTION_PREFIX))
+
+    def _suggest(self) -> None:
+        self.initial.setdefault("max_concurrency", self.instance.adapter_class.capabilities.default_concurrency)
+        self.initial.setdefault("name", self.instance.adapter_class.label)
+
+    def clean_name(self) -> str:
+        name = str(self.cleaned_data["name"])
+        refuse_taken_name(Provider, name, self.instance.pk)
+        return name
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        capabilities = self.instance.adapter_class.capabilities
+        self.instance.options = chosen_options(capabilities.provider_options, cleaned, OPTION_PREFIX)
+        self._clean_key(cleaned, needed=capabilities.needs_key)
+        return cleaned
+
+    def _clean_key(self, cleaned: dict[str, Any], needed: bool) -> None:
+        given, removed = cleaned.get("key"), cleaned.get("remove_key")
+        if given and removed:
+            self.add_error("remove_key", _("Give a new key or remove the stored one, not both."))
+        elif needed and not given and (removed or not stored_key_length(self.instance)) and not self.has_error("key"):
+            self.add_error("key", _("This kind of provider needs a key."))
+        elif not given and not removed and stored_key_length(self.instance) and self._moves_away(cleaned):
+            self.add_error("key", _("The address leads to another server: enter the key again, or remove it."))
+        elif given:
+            self.instance.api_key = given
+        elif removed:
+            self.instance.api_key = ""
+
+    def _moves_away(self, cleaned: dict[str, Any]) -> bool:
+        """Whether the stored key would go to a server that it was not given for."""
+        before, after = self.initial.get("base_url", ""), cleaned.get("base_url", "")
+        return "base_url" in self.fields and urlsplit(before)[:2] != urlsplit(after)[:2]
+
+
+def stored_key_length(provider: Provider | None) -> int:
+    """Of the ciphertext, as the admin's queryset annotates it: enough to know whether there is a key."""
+    length: int = getattr(provider, "key_length", 0)
+    return length
+
+
+def for_kind(kind: str) -> type[ProviderForm]:
+    declared = adapters.adapter_class(kind).capabilities.provider_options
+    return type("KindForm", (ProviderForm,), {"kind": kind, **option_fields(declared, OPTION_PREFIX, {})})
+
+
+class NamesField(forms.CharField):
+    """A list of names, typed one a line or separated by commas."""
+
+    def prepare_value(self, value: Any) -> Any:
+        return "\n".join(map(str, value)) if isinstance(value, list) else value
+
+    def to_python(self, value: Any) -> Any:
+        return [part.strip() for part in re.split(r"[,\r\n]", super().to_python(value) or "") if part.strip()]
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return bool((initial or []) != self.to_python(data))
+
+
+class CatalogueVoiceForm(_VoiceModelForm):
+    styles = NamesField(
+        label=gettext_lazy("Styles"),
+        required=False,
+        max_length=2000,
+        widget=UnfoldAdminExpandableTextareaWidget,
+        help_text=gettext_lazy("One a line."),
+    )
+    task_mode = forms.ChoiceField(
+        label=gettext_lazy("Task mode"),
+        required=False,
+        choices=[("", gettext_lazy("Any")), *((mode.value, mode.value) for mode in TaskMode)],
+        widget=UnfoldAdminSelectWidget,
+    )
+
+    class Meta:
+        model = CatalogueVoice
+        fields = "__all__"
+
+
+class RegisteredVoiceForm(forms.Form):
+    """A voice for the backend's own registry; what is left empty is not sent."""
+
+    voice_id = forms.CharField(label=gettext_lazy("Id"), max_length=100, widget=UnfoldAdminTextInputWidget)
+    name = forms.CharField(
+        label=gettext_lazy("Name"), max_length=200, required=False, widget=UnfoldAdminTextInputWidget
+    )
+    language = forms.CharField(
+        label=gettext_lazy("Language"), max_length=100, required=False, widget=UnfoldAdminTextInputWidget
+    )
+    instruction = forms.CharField(
+        label=gettext_lazy("Instruction"),
+        max_length=2000,
+        required=False,
+        widget=UnfoldAdminTextareaWidget({"rows": 2}),
+        help_text=gettext_lazy("How the voice sounds, for backends that design voices from words."),
+    )
+    further = forms.JSONField(
+        label=gettext_lazy("Further fields"),
+        required=False,
+        initial=dict,
+        widget=UnfoldAdminTextareaWidget({"rows": 2, "spellcheck": "false"}),
+        help_text=gettext_lazy('As the backend names them, in JSON, such as {"mode": "design"}.'),
+    )
+
+    def clean_further(self) -> dict[str, object]:
+        further = self.cleaned_data["further"] or {}
+        if not isinstance(further, dict):
+            raise forms.ValidationError(_("Enter a JSON object, with a name for each value."))
+        return further
+
+    def profile(self) -> dict[str, object]:
+        named = {name: self.cleaned_data[name] for name in ("name", "language", "instruction")}
+        further: dict[str, object] = self.cleaned_data["further"]
+        return {name: value for name, value in named.items() if value} | further

@@ -1,0 +1,205 @@
+"""The shared queue: nobody speaks through a provider without a slot of it.
+
+In memory, for one event loop. Callers depend on `slot`, `cancel` and `snapshot` only, so that a queue shared by
+several processes can take its place. First come, first served within a priority; interactive before batch, but after
+`BATCH_TURN` interactive starts in a row a waiting batch request has its turn. Whoever is first waits for a place, for
+the provider's minute to have room, and for its pauses to end; nobody overtakes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import count
+from typing import Protocol
+
+from providers.clock import Clock
+from providers.errors import (
+    OverDailyBudget,
+    ProviderError,
+    QueueCancelled,
+    QueueError,
+    QueueFull,
+    QueueTimeout,
+    SpeechError,
+    UpstreamBusy,
+)
+from providers.lane import Lane
+from providers.limits import Cost, StoredUsage
+from providers.speech import ProviderConfig
+from providers.tickets import Priority, Ticket, budget_spent, resting
+
+__all__ = ["Cost", "Priority", "QueueRules", "QueueSnapshot", "SpeechQueue", "Ticket", "UsageLedger"]
+
+RECENT_TICKETS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class QueueRules:
+    """How long a line may grow and how long (seconds) one may stand in it; None waits for ever."""
+
+    max_waiting: int = 1000
+    deadline: float | None = 25.0
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A waiting ticket and the seconds in which it may expect to start."""
+
+    ticket: Ticket
+    expected: float
+
+
+@dataclass(frozen=True, slots=True)
+class QueueSnapshot:
+    running: tuple[Ticket, ...]
+    waiting: tuple[Waiting, ...]
+    recent: tuple[Ticket, ...]
+
+
+class UsageLedger(Protocol):
+    """Remembers what was used, beyond the life of this process."""
+
+    async def load(self, provider: ProviderConfig) -> StoredUsage: ...
+
+    def note(self, provider: ProviderConfig, cost: Cost, at: datetime) -> None: ...
+
+
+class SpeechQueue:
+    def __init__(self, clock: Clock | None = None, ledger: UsageLedger | None = None) -> None:
+        self.clock = clock or Clock()
+        self._ledger = ledger
+        self._lanes: dict[int, Lane] = {}
+        self._loading: dict[int, asyncio.Task[StoredUsage]] = {}
+        self._ids = count(1)
+        self._recent: deque[Ticket] = deque(maxlen=RECENT_TICKETS)
+
+    @asynccontextmanager
+    async def slot(
+        self,
+        provider: ProviderConfig,
+        cost: Cost,
+        *,
+        priority: Priority = Priority.INTERACTIVE,
+        source: str = "",
+        rules: QueueRules | None = None,
+    ) -> AsyncIterator[Ticket]:
+        """Wait for a place at the provider and hold it. Raises OverDailyBudget or a QueueError instead of a place.
+
+        How the block ends is what the provider did: a ProviderError that may pass counts towards its cooling down.
+        """
+        lane = self._lanes.get(provider.id) or await self._open_lane(provider)
+        lane.configure(provider)
+        clock = self.clock
+        ticket = Ticket(next(self._ids), provider, cost, priority, source, clock.monotonic(), clock.now())
+        try:
+            await self._take_turn(lane, ticket, rules or QueueRules())
+            yield ticket
+            self._end(lane, ticket, "done")
+        except SpeechError as error:
+            self._end(lane, ticket, error.code, error.message, error)
+            raise
+        except BaseException:
+            self._end(lane, ticket, "left")
+            raise
+
+    def cancel(self, ticket_id: int) -> bool:
+        """End the wait of a ticket; what already runs is its owner's to cancel. False when none waits under this id."""
+        for lane in self._lanes.values():
+            for ticket in lane.waiting():
+                if ticket.id == ticket_id:
+                    return lane.refuse(ticket, QueueCancelled("This request was cancelled while it waited."))
+        return False
+
+    def snapshot(self) -> QueueSnapshot:
+        lanes = self._lanes.values()
+        running = [ticket for lane in lanes for ticket in lane.running.values()]
+        waiting = [Waiting(ticket, expected) for lane in lanes for ticket, expected in lane.expectations()]
+        return QueueSnapshot(tuple(running), tuple(waiting), tuple(self._recent))
+
+    def close(self) -> None:
+        """Stop the timers; for when nothing waits any more."""
+        for lane in self._lanes.values():
+            lane.close()
+
+    async def _open_lane(self, provider: ProviderConfig) -> Lane:
+        """The provider's lane with what was used before this process began; callers keep their order."""
+        stored = None
+        if self._ledger is not None:
+            loading = self._loading.get(provider.id)
+            if loading is None:
+                loading = asyncio.ensure_future(self._ledger.load(provider))
+                self._loading[provider.id] = loading
+            try:
+                stored = await asyncio.shield(loading)
+            finally:
+                if loading.done():
+                    self._loading.pop(provider.id, None)
+        return self._lanes.setdefault(provider.id, Lane(provider, self.clock, stored))
+
+    async def _take_turn(self, lane: Lane, ticket: Ticket, rules: QueueRules) -> None:
+        self._refuse_hopeless(lane, ticket, rules)
+        if lane.may_start_at_once(ticket):
+            lane.start(ticket)
+        else:
+            await self._wait(lane, ticket, rules)
+        if self._ledger is not None:
+            self._ledger.note(ticket.provider, ticket.cost, self.clock.now())
+
+    def _refuse_hopeless(self, lane: Lane, ticket: Ticket, rules: QueueRules) -> None:
+        provider = ticket.provider
+        if provider.tokens_per_day and ticket.cost.tokens > provider.tokens_per_day:
+            raise OverDailyBudget(
+                f"This text is about {ticket.cost.tokens} tokens; “{provider.name}” may speak {provider.tokens_per_day}"
+                " a day. Send a shorter one.",
+                param="input",
+            )
+        if ticket.priority is Priority.INTERACTIVE and not lane.day_allows(ticket):
+            raise budget_spent(provider)
+        rest = lane.rest()
+        if ticket.priority is Priority.INTERACTIVE and (lane.cooling() or rest > (rules.deadline or float("inf"))):
+            raise resting(provider, rest)
+        if lane.waiting_count() >= rules.max_waiting:
+            message = f"The queue of “{provider.name}” is full ({rules.max_waiting} requests wait). Try again soon."
+            raise QueueFull(message, retry_after=5)
+
+    async def _wait(self, lane: Lane, ticket: Ticket, rules: QueueRules) -> None:
+        ticket.turn = asyncio.get_running_loop().create_future()
+        lane.enter(ticket)
+        deadline = None
+        if rules.deadline is not None:
+            late = QueueTimeout(
+                f"“{ticket.provider.name}” had no free place within {rules.deadline:g} seconds. Try again soon.",
+                retry_after=5,
+            )
+            deadline = self.clock.call_later(rules.deadline, lambda: lane.refuse(ticket, late))
+        try:
+            await ticket.turn
+        finally:
+            if deadline is not None:
+                deadline.cancel()
+
+    def _end(
+        self, lane: Lane, ticket: Ticket, outcome: str, message: str = "", error: SpeechError | None = None
+    ) -> None:
+        ticket.outcome, ticket.message, ticket.ended_at = outcome, message, self.clock.monotonic()
+        self._recent.append(ticket)
+        started = ticket.id in lane.running
+        lane.leave(ticket)
+        if started and not isinstance(error, QueueError):
+            self._judge(lane, ticket, error)
+        lane.advance()
+
+    def _judge(self, lane: Lane, ticket: Ticket, error: SpeechError | None) -> None:
+        """What the end of a call says about the provider."""
+        if ticket.outcome == "done":
+            lane.breaker.succeeded()
+        elif isinstance(error, ProviderError) and not error.permanent:
+            if isinstance(error, UpstreamBusy) and error.retry_after:
+                lane.breaker.pause(error.retry_after, self.clock.monotonic())
+            if lane.breaker.failed(self.clock.monotonic()):
+                lane.refuse_interactive(resting(ticket.provider, lane.rest()))

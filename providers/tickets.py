@@ -1,0 +1,58 @@
+"""Places in the shared queue."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import IntEnum
+
+from providers.errors import DailyBudgetSpent, ProviderResting
+from providers.limits import Cost
+from providers.speech import ProviderConfig
+
+
+class Priority(IntEnum):
+    INTERACTIVE = 0
+    BATCH = 1
+
+
+@dataclass(eq=False, slots=True)
+class Ticket:
+    """One place in the queue. Times are of the queue's clock; `started_at` is None while waiting.
+
+    `outcome` is empty until the end, then "done", "left" (whoever asked went away) or an error's code, which `message`
+    explains.
+    """
+
+    id: int
+    provider: ProviderConfig
+    cost: Cost
+    priority: Priority
+    source: str
+    queued_at: float
+    asked_at: datetime
+    started_at: float | None = None
+    ended_at: float | None = None
+    outcome: str = ""
+    message: str = ""
+    turn: asyncio.Future[None] | None = field(default=None, repr=False)
+
+    @property
+    def waited(self) -> float:
+        return (self.started_at or self.queued_at) - self.queued_at
+
+
+def budget_spent(provider: ProviderConfig) -> DailyBudgetSpent:
+    return DailyBudgetSpent(
+        f"Today's budget of “{provider.name}” is spent; it starts anew at midnight ({provider.time_zone}).",
+        retry_after=60,
+    )
+
+
+def resting(provider: ProviderConfig, seconds: float) -> ProviderResting:
+    return ProviderResting(
+        f"“{provider.name}” is not asked for another {max(round(seconds), 1)} seconds, after it failed or asked for"
+        " a pause.",
+        retry_after=max(seconds, 1),
+    )

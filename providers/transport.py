@@ -1,0 +1,155 @@
+"""aiohttp under httpx: which connections are made, to where, and by way of which proxy."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Mapping
+from contextvars import ContextVar
+from types import SimpleNamespace
+from urllib.request import getproxies_environment, proxy_bypass
+
+import aiohttp
+import httpx
+from aiohttp.abc import AbstractResolver, ResolveResult
+from httpx_aiohttp import AiohttpTransport
+
+from providers.egress import AddressRefused, check_address, check_host
+from providers.hops import HOP_HEADER, hop_value
+
+# The shared queue is what limits calls; a small pool would be a second, hidden limit.
+POOL_CONNECTIONS = 1000
+KEEP_ALIVE_SECONDS = 15.0
+
+
+def make_transport(resolver: AbstractResolver | None = None) -> httpx.AsyncBaseTransport:
+    """By way of the proxies that the environment names, for every host but loopback and those of `no_proxy`.
+
+    `resolver` finds the addresses of names, in place of the system. AddressRefused where `providers.egress` says so.
+    """
+    direct = _Transport(resolver)
+    proxied = {scheme: _Transport(resolver, httpx.Proxy(url)) for scheme, url in _environment_proxies().items()}
+    return _ProxiedTransport(direct, proxied) if proxied else direct
+
+
+class _PermittedResolver(AbstractResolver):
+    """Knows only those addresses of a name that may be called; AddressRefused when it has no others."""
+
+    def __init__(self, resolver: AbstractResolver) -> None:
+        self._resolver = resolver
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        permitted: list[ResolveResult] = []
+        refused: AddressRefused | None = None
+        for found in await self._resolver.resolve(host, port, family):
+            try:
+                check_address(found["host"])
+                permitted.append(found)
+            except AddressRefused as error:
+                refused = error
+        if refused is not None and not permitted:
+            raise refused
+        return permitted
+
+    async def close(self) -> None:
+        await self._resolver.close()
+
+
+def _permitted_socket(address: aiohttp.AddrInfoType) -> socket.socket:
+    """The last check, of the very address that is connected to; digits in a URL never meet the resolver."""
+    family, kind, protocol, _name, place = address
+    check_address(place[0])
+    return socket.socket(family, kind, protocol)
+
+
+_connection_reused: ContextVar[bool] = ContextVar("connection_reused", default=False)
+
+
+async def _note_reuse(session: aiohttp.ClientSession, context: SimpleNamespace, params: object) -> None:
+    _connection_reused.set(True)
+
+
+class _Transport(AiohttpTransport):
+    """aiohttp under httpx. A request whose pooled connection proves dead before any answer is sent once more."""
+
+    def __init__(self, resolver: AbstractResolver | None, proxy: httpx.Proxy | None = None) -> None:
+        super().__init__(proxy=proxy)
+        self._resolver = resolver
+
+    def get_client(self) -> aiohttp.ClientSession:
+        tracing = aiohttp.TraceConfig()
+        tracing.on_connection_reuseconn.append(_note_reuse)
+        return aiohttp.ClientSession(
+            connector=self._connector(), cookie_jar=aiohttp.DummyCookieJar(), trace_configs=[tracing]
+        )
+
+    def _connector(self) -> aiohttp.TCPConnector:
+        resolver = self._resolver or aiohttp.ThreadedResolver()
+        # A proxy is where the machine's own administrator put it.
+        guarded = self.proxy is None
+        return aiohttp.TCPConnector(
+            limit=POOL_CONNECTIONS,
+            keepalive_timeout=KEEP_ALIVE_SECONDS,
+            ssl=self.ssl_context,
+            resolver=_PermittedResolver(resolver) if guarded else resolver,
+            socket_factory=_permitted_socket if guarded else None,
+        )
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        request.headers[HOP_HEADER] = hop_value()
+        if request.url.userinfo:
+            # httpx has made the header of it; aiohttp refuses to be told twice.
+            request.url = request.url.copy_with(username=None, password=None)
+        _connection_reused.set(False)
+        try:
+            return await super().handle_async_request(request)
+        except httpx.TransportError as error:
+            resendable = isinstance(request.stream, httpx.ByteStream)
+            if not (resendable and _connection_reused.get() and _died_unanswered(error.__cause__)):
+                raise
+        return await super().handle_async_request(request)
+
+
+def _died_unanswered(cause: BaseException | None) -> bool:
+    """A connection closed or reset before the first byte of an answer. A half-read head is kept in `message`."""
+    if isinstance(cause, aiohttp.ServerDisconnectedError):
+        return isinstance(cause.message, str)
+    return isinstance(cause, ConnectionError) or (
+        isinstance(cause, aiohttp.ClientOSError) and not isinstance(cause, aiohttp.ClientConnectorError)
+    )
+
+
+class _ProxiedTransport(httpx.AsyncBaseTransport):
+    """Sends through a proxy what may go through it, all else directly."""
+
+    def __init__(self, direct: _Transport, proxied: Mapping[str, _Transport]) -> None:
+        self._direct = direct
+        self._proxied = proxied
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        host = request.url.raw_host.decode("ascii")
+        proxied = self._proxied.get(request.url.scheme)
+        if proxied is None or is_loopback(host) or proxy_bypass(host):
+            return await self._direct.handle_async_request(request)
+        check_host(host)
+        return await proxied.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        for transport in (self._direct, *self._proxied.values()):
+            await transport.aclose()
+
+
+def _environment_proxies() -> dict[str, str]:
+    """Scheme -> proxy address; aiohttp speaks to http and https proxies only."""
+    named = getproxies_environment()
+    chosen = {scheme: named.get(scheme) or named.get("all", "") for scheme in ("http", "https")}
+    return {scheme: url for scheme, url in chosen.items() if url.startswith(("http://", "https://"))}
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")

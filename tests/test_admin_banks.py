@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import pytest
+from django.test import Client
+
+from api.models import ApiKey
+from banks.models import Bank, Character, Membership
+from providers.models import Provider
+from tests.admin_pages import errors, memberships, person
+
+LIST = "/admin/banks/bank/"
+ADD = LIST + "add/"
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def admin() -> Client:
+    return person(superuser=True)
+
+
+@pytest.fixture
+def heart() -> Character:
+    provider = Provider.objects.create(name="Embedded", kind="embedded")
+    return Character.objects.create(name="Heart", provider=provider)
+
+
+@pytest.fixture
+def stories(heart: Character) -> Bank:
+    bank = Bank.objects.create(name="Stories", default_character=heart)
+    Membership.objects.create(bank=bank, character=heart)
+    return bank
+
+
+def bank_data(**values: object) -> dict[str, object]:
+    return {"name": "Stories", "active": "on", "position": "0", **values}
+
+
+def change(bank: Bank) -> str:
+    return f"{LIST}{bank.pk}/change/"
+
+
+def place(membership: Membership, **values: object) -> dict[str, object]:
+    return {"id": membership.pk, "bank": membership.bank_id, **values}
+
+
+def test_a_bank_is_added_with_its_characters_and_its_default(admin: Client, heart: Character) -> None:
+    rows = memberships({"character": heart.pk, "position": "3"})
+    response = admin.post(ADD, bank_data(default_character=heart.pk, description="Evenings", **rows))
+    assert response.status_code == 302, errors(response)
+    bank = Bank.objects.get()
+    assert (bank.name, bank.active, bank.default_character) == ("Stories", True, heart)
+    assert list(bank.memberships.values_list("character", "position")) == [(heart.pk, 3)]
+
+
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [
+        ({"name": ""}, "name"),
+        ({"name": "n" * 101}, "name"),
+        ({"position": "-1"}, "position"),
+        ({"position": ""}, "position"),
+    ],
+)
+def test_what_can_not_be_stored_is_said_at_its_field(admin: Client, values: dict[str, str], field: str) -> None:
+    assert list(errors(admin.post(ADD, bank_data(**values, **memberships())))) == [field]
+    assert not Bank.objects.exists()
+
+
+def test_a_name_is_taken_in_any_case_until_its_owner_is_archived(admin: Client, stories: Bank) -> None:
+    assert list(errors(admin.post(ADD, bank_data(name="STORIES", **memberships())))) == ["name"]
+    stories.remove()
+    assert admin.post(ADD, bank_data(name="STORIES", **memberships())).status_code == 302
+
+
+def test_the_default_character_is_one_of_the_members(admin: Client, stories: Bank, heart: Character) -> None:
+    other = Character.objects.create(name="Other", provider=heart.provider)
+    member = stories.memberships.get()
+    rows = memberships(place(member, character=heart.pk), initial=1)
+    response = admin.post(change(stories), bank_data(default_character=other.pk, **rows))
+    assert "The default character must be one of the bank" in response.content.decode()
+
+    leaving = memberships(place(member, character=heart.pk, DELETE="on"), initial=1)
+    response = admin.post(change(stories), bank_data(default_character=heart.pk, **leaving))
+    assert "The default character must be one of the bank" in response.content.decode()
+    assert stories.memberships.count() == 1
+
+    assert admin.post(change(stories), bank_data(**leaving)).status_code == 302
+    stories.refresh_from_db()
+    assert (stories.default_character, stories.memberships.count()) == (None, 0)
+
+
+def test_a_member_is_there_once_and_keeps_its_character(admin: Client, stories: Bank, heart: Character) -> None:
+    other = Character.objects.create(name="Other", provider=heart.provider)
+    member = stories.memberships.get()
+    twice = memberships(place(member, character=heart.pk), {"character": heart.pk}, initial=1)
+    response = admin.post(change(stories), bank_data(default_character=heart.pk, **twice))
+    assert response.status_code == 200
+    assert stories.memberships.count() == 1
+    swapped = memberships(place(member, character=other.pk, position="5"), initial=1)
+    admin.post(change(stories), bank_data(default_character=heart.pk, **swapped))
+    member.refresh_from_db()
+    assert (member.character, member.position) == (heart, 5)
+
+
+def test_archived_and_disabled_characters_can_not_be_chosen(admin: Client, stories: Bank, heart: Character) -> None:
+    hidden = Character.objects.create(name="Hidden", provider=heart.provider, archived_at="2026-01-01T00:00Z")
+    silent = Character.objects.create(name="Silent", provider=heart.provider, enabled=False)
+    member = place(stories.memberships.get(), character=heart.pk)
+    for unfit in (hidden, silent):
+        rows = memberships(member, {"character": unfit.pk}, initial=1)
+        assert admin.post(change(stories), bank_data(**rows)).status_code == 200
+        response = admin.post(change(stories), bank_data(default_character=unfit.pk, **memberships(member, initial=1)))
+        assert list(errors(response)) == ["default_character"]
+    assert stories.memberships.count() == 1
+
+
+def test_a_member_that_is_archived_later_stays_editable(admin: Client, stories: Bank, heart: Character) -> None:
+    assert heart.remove()
+    rows = memberships(place(stories.memberships.get(), character=heart.pk, position="2"), initial=1)
+    response = admin.post(change(stories), bank_data(default_character=heart.pk, **rows))
+    assert response.status_code == 302, errors(response)
+    assert stories.memberships.get().position == 2
+
+
+def test_removing_a_membership_elsewhere_takes_the_default_along(
+    admin: Client, stories: Bank, heart: Character
+) -> None:
+    stories.memberships.get().delete()
+    stories.refresh_from_db()
+    assert stories.default_character is None
+
+
+def test_a_used_bank_is_archived_and_comes_back(admin: Client, stories: Bank) -> None:
+    key, _secret = ApiKey.objects.issue(name="Kitchen")
+    key.banks.add(stories)
+    page = admin.get(f"{LIST}{stories.pk}/delete/").content.decode()
+    assert "API key “Kitchen”" in page and "character “Heart”" in page
+    admin.post(f"{LIST}{stories.pk}/delete/")
+    stories.refresh_from_db()
+    assert stories.archived_at
+    assert list(key.banks.all()) == [stories]
+    assert 'name="name"' not in admin.get(change(stories)).content.decode()
+    Bank.objects.create(name="stories")
+    refused = admin.post(f"{LIST}{stories.pk}/restore/", follow=True)
+    assert "Rename that one first" in refused.content.decode()
+    Bank.objects.get(name="stories").delete()
+    admin.post(f"{LIST}{stories.pk}/restore/")
+    stories.refresh_from_db()
+    assert stories.archived_at is None
+
+
+def test_an_empty_bank_is_deleted(admin: Client) -> None:
+    bank = Bank.objects.create(name="Empty")
+    admin.post(f"{LIST}{bank.pk}/delete/")
+    assert not Bank.objects.exists()
+
+
+def test_the_list_counts_and_searches(admin: Client, stories: Bank) -> None:
+    Bank.objects.create(name="Other")
+    found = admin.get(LIST + "?q=stor").context["cl"].queryset
+    assert [(bank.name, bank.members_now) for bank in found] == [("Stories", 1)]
+
+
+def test_whoever_may_not_change_the_members_may_not_choose_the_default(stories: Bank, heart: Character) -> None:
+    editor = person("banks.change_bank")
+    other = Character.objects.create(name="Other", provider=heart.provider)
+    response = editor.post(change(stories), bank_data(name="Renamed", default_character=other.pk))
+    assert response.status_code == 302, errors(response)
+    stories.refresh_from_db()
+    assert (stories.name, stories.default_character) == ("Renamed", heart)
+
+
+@pytest.mark.parametrize("rights", [[], ["banks.view_bank"], ["banks.change_character"]])
+def test_without_the_right_nothing_changes(stories: Bank, rights: list[str]) -> None:
+    viewer = person(*rights)
+    assert viewer.get(ADD).status_code == 403
+    assert viewer.post(change(stories), bank_data(name="Mine", **memberships())).status_code == 403
+    assert viewer.post(f"{LIST}{stories.pk}/delete/").status_code == 403
+    assert viewer.post(f"{LIST}{stories.pk}/restore/").status_code == 403
+    viewer.post(LIST, {"action": "delete_selected", "_selected_action": [stories.pk], "post": "yes"})
+    stories.refresh_from_db()
+    assert (stories.name, stories.archived_at) == ("Stories", None)

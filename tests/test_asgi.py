@@ -1,0 +1,86 @@
+"""What the outermost application decides: whose addresses it believes, which paths are the API's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from pytest_django import Settings
+
+from api.handler import is_api_path
+from api.throttling import windows
+from banks.models import Bank
+from neiroha_site import asgi
+from providers.versions import bump
+from tests.live_server import serve
+from tests.test_api_errors import change_settings, refusal
+
+
+@pytest.fixture
+def behind_proxy(transactional_db: None, settings: Settings) -> Iterator[httpx.Client]:
+    """A client of the application that trusts the proxy at 127.0.0.1."""
+    settings.TRUSTED_PROXIES = ["127.0.0.0/8"]
+    windows.clear()
+    bump()
+    with serve(asgi._build()) as url, httpx.Client(base_url=url, timeout=30, trust_env=False) as client:
+        yield client
+
+
+def test_addresses_that_a_trusted_proxy_forwards_count(behind_proxy: httpx.Client) -> None:
+    Bank.objects.create(name="Stories")
+    change_settings(rate_limit_per_minute=1)
+
+    def status(forwarded: str) -> int:
+        return behind_proxy.get("/v1/models", headers={"X-Forwarded-For": forwarded}).status_code
+
+    assert status("203.0.113.1") == 200
+    assert status("203.0.113.2") == 200
+    assert status("203.0.113.1") == 429
+    assert status("198.51.100.7, 203.0.113.2") == 429, "only the nearest untrusted address counts"
+    assert status("2001:db8::1") == 200
+    assert status("2001:db8::2") == 429
+
+
+@pytest.mark.parametrize("path", ["/v1", "/v1/", "/v1/models", "/speakers", "/speakers/", "/health"])
+def test_api_paths(path: str) -> None:
+    assert is_api_path(path)
+
+
+@pytest.mark.parametrize("path", ["/", "/admin/", "/v10", "/healthy", "/speakersx", "/static/v1/x"])
+def test_other_paths(path: str) -> None:
+    assert not is_api_path(path)
+
+
+def test_pages_and_api_share_a_port(client_http: httpx.Client) -> None:
+    assert client_http.get("/").headers["location"] == "/admin/"
+    assert client_http.get("/admin/login/").status_code == 200
+    assert refusal(client_http.get("/v1/nothing"), 404)
+
+
+def test_a_clients_path_headers_move_nothing(client_http: httpx.Client) -> None:
+    for name in ("Daphne-Root-Path", "Script-Name", "X-Script-Name", "X-Forwarded-Prefix"):
+        assert client_http.get("/", headers={name: "/evil"}).headers["location"] == "/admin/"
+        assert client_http.get("/health", headers={name: "/health"}).status_code == 200
+
+
+def test_an_unknown_page_is_told_in_the_language_of_who_asks(client_http: httpx.Client) -> None:
+    assert client_http.get("/nothing").status_code == 404
+
+
+def test_the_address_that_was_called_is_an_allowed_host(server: str, settings: Settings) -> None:
+    settings.ALLOWED_HOSTS = ["localhost"]
+    with httpx.Client(base_url=server, timeout=30, trust_env=False) as client:
+        assert client.get("/v1/models").status_code == 200, "127.0.0.1 is where the connection came to"
+        assert client.get("/admin/login/").status_code == 200
+        assert client.get("/v1/models", headers={"Host": "127.0.0.2"}).status_code == 400
+        assert client.get("/admin/login/", headers={"Host": "192.0.2.1"}).status_code == 400
+
+
+def test_a_page_takes_no_endless_body(client_http: httpx.Client) -> None:
+    chunks = (b"x" * 1_000_000 for _ in range(40))
+    try:
+        status = client_http.post("/admin/login/", content=chunks).status_code
+    except httpx.WriteError:
+        return  # the server closed while we still sent
+    assert status == 413

@@ -1,0 +1,175 @@
+"""The benchmarks in small: what they measure has the right shape. How fast it is, is not asked here."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import pstats
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from benchmarks import measure_embedded, measure_first_byte, measure_memory, measure_speech
+from benchmarks.figures import Spread, Table, percentile, ratios
+from benchmarks.load import run
+from benchmarks.processes import ROOT, BenchmarkError, environment, server
+from benchmarks.stage import Settings, Stage, stage
+
+SMALL = Settings(rounds=1, requests=20, concurrencies=(4,), held=(20,))
+WAIT_SECONDS = 120
+
+
+@pytest.fixture(scope="module")
+def small() -> Iterator[Stage]:
+    with stage(SMALL) as made:
+        yield made
+
+
+def table_rows(table: Table) -> list[list[str]]:
+    """The cells of a table as it is shown, heading first."""
+    lines = [line for line in table.shown().splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def logged(small: Stage) -> list[tuple[str, str, int]]:
+    with contextlib.closing(sqlite3.connect(small.data_dir / "neiroha.sqlite3")) as database:
+        return database.execute("SELECT key_name, provider, status FROM api_requestlog").fetchall()
+
+
+def test_the_speech_path_with_everything_on(small: Stage) -> None:
+    before = len(logged(small))
+    (comparison,) = measure_speech.measure(small)
+    assert comparison.concurrency == 4
+    assert len(comparison.bare) == len(comparison.ours) == 1
+    for sample in comparison.bare + comparison.ours:
+        assert sample.cpu >= 0
+        assert sample.per_second > 0
+        assert 0 < sample.p50 <= sample.p99
+    warm_up = SMALL.requests // measure_speech.WARM_UP_SHARE
+    assert logged(small)[before:] == [("benchmark", "instant", 200)] * (warm_up + SMALL.requests)
+    heading, *rows = table_rows(measure_speech.table([comparison], small.audio_bytes))
+    assert [row[:2] for row in rows] == [["4", name] for name in ("bare", "Neiroha", "ratio")]
+    assert {len(row) for row in rows} == {len(heading)}
+
+
+def test_the_first_byte_comes_after_the_upstreams(small: Stage) -> None:
+    (delays,) = measure_first_byte.measure(small)
+    assert len(delays.bare) == len(delays.ours) == 1
+    assert all(0 < delay.p50 <= delay.p99 for delay in delays.bare + delays.ours)
+    heading, *rows = table_rows(measure_first_byte.table([delays]))
+    assert [row[:2] for row in rows] == [["4", name] for name in ("bare", "Neiroha", "added")]
+    assert {len(row) for row in rows} == {len(heading)}
+
+
+def test_the_embedded_voice(small: Stage) -> None:
+    embedded = measure_embedded.measure(small)
+    sentence, long = embedded.texts
+    assert sentence.characters == 100
+    assert 1990 <= long.characters <= 2000
+    # About 20 words, and twenty times as many.
+    assert 3 < sentence.audio < 12
+    assert long.audio > 10 * sentence.audio
+    assert embedded.cold > 0
+    for spoken in embedded.texts:
+        assert len(spoken.first_byte) == len(spoken.whole) == SMALL.rounds
+        assert 0 < spoken.first_byte[0] <= spoken.whole[0]
+        assert spoken.real_time_factor.median == pytest.approx(spoken.whole[0] / spoken.audio)
+    assert embedded.memory.resident > 0
+    heading, *rows = table_rows(measure_embedded.table(embedded))
+    assert {len(row) for row in rows} == {len(heading)}
+
+
+def test_held_requests(small: Stage) -> None:
+    (holding,) = measure_memory.measure(small)
+    assert (holding.requests, holding.upstream) == (20, 20)
+    for memory in (holding.idle, holding.held, holding.answered):
+        assert 0 < memory.unique <= memory.resident
+        assert memory.threads > 0
+    assert small.control("state")["held"] == 0
+    heading, row = table_rows(measure_memory.table([holding]))
+    assert len(row) == len(heading)
+
+
+def test_more_held_requests_than_one_provider_takes_wait_in_the_queue() -> None:
+    assert replace(SMALL, held=(300, 1000)).providers == 16
+    assert SMALL.providers == 1
+
+
+def test_a_refused_request_ends_the_run(small: Stage, capfd: pytest.CaptureFixture[str]) -> None:
+    with small.bare("nowhere") as bare, pytest.raises(BenchmarkError, match="The load ended with 1"):
+        run(small.plan(bare, 1, 1, voice="instant"))
+    assert "answered 404" in capfd.readouterr().err
+
+
+def test_a_server_that_does_not_start(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "raise SystemExit('no such luck')"]
+    with pytest.raises(BenchmarkError, match="no such luck"), server(command, tmp_path / "log"):
+        pass
+
+
+def test_figures() -> None:
+    assert percentile([3, 1, 2, 4], 0.5) == 2
+    assert percentile([3, 1, 2, 4], 0.99) == 4
+    assert percentile([7], 0.01) == 7
+    assert Spread.of([3, 1, 2]).shown(1, "x") == "2.0x (1.0-3.0)"
+    assert ratios([4, 9], [2, 3]) == Spread(2.5, 2, 3)
+    assert math.isnan(ratios([1], [0]).median)
+
+
+def test_a_table_is_markdown() -> None:
+    shown = Table("Title", ["one", "b"], [["1", "longer"]], note="A note.").shown()
+    assert shown == "### Title\nA note.\n\n| one | b      |\n|-----|--------|\n| 1   | longer |"
+
+
+def test_the_profiler_sees_the_speech_path(small: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(small, "profile", tmp_path / "server.prof")
+    with small.neiroha() as ours:
+        run(small.plan(ours, 1, 1, voice="instant"))
+    profiled = vars(pstats.Stats(str(small.profile)))["stats"]
+    assert {"handler.py", "speak.py"} <= {Path(file).name for file, _, _ in profiled}
+    # What a start costs is not in it.
+    assert "prepare_database" not in {name for _, _, name in profiled}
+
+
+def test_an_interrupted_run_leaves_nothing_behind(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks", "--only", "speech"],
+        cwd=ROOT,
+        env=environment({"TMPDIR": str(tmp_path)}),
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    with process, killed_in_the_end(process):
+        started = wait_for_servers(process)
+        assert list(tmp_path.iterdir()) != []
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=WAIT_SECONDS)
+    assert process.returncode == 130
+    assert b"processors" in output
+    assert b"###" not in output
+    _, alive = psutil.wait_procs(started, timeout=WAIT_SECONDS)
+    assert alive == []
+    assert list(tmp_path.iterdir()) == []
+
+
+@contextlib.contextmanager
+def killed_in_the_end(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        process.kill()
+
+
+def wait_for_servers(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """All that the run started, once there are an upstream, Neiroha and a pass-through."""
+    while len(children := psutil.Process(process.pid).children(recursive=True)) < 3:
+        assert process.poll() is None
+        psutil.wait_procs(children, timeout=0.05)
+    return children

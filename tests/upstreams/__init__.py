@@ -1,0 +1,1 @@
+"""Providers to test against: real servers on loopback, written from the contracts."""
