@@ -107,14 +107,15 @@ def test_a_provider_that_is_ourselves_ends_at_once(client_http: httpx.Client, ba
     assert "Change the base URL of this provider" in error["message"] and not error["message"].endswith("…")
     assert response.headers["x-should-retry"] == "false"
     # The one from outside, and the one that came back.
-    assert sorted(spoken(written())) == [(500, "upstream_rejected"), (508, "provider_loop")]
+    assert sorted(spoken(written(2))) == [(500, "upstream_rejected"), (508, "provider_loop")]
 
 
 def test_long_text_makes_no_storm_either(client_http: httpx.Client, bank: Bank) -> None:
     change_settings(log_requests=True)
-    point_at(bank, f"{client_http.base_url}v1")
-    refusal(say(client_http, voice="Echo", input="A sentence of several words. " * 140), 500)
-    assert [status for status, _code in spoken(written())].count(508) <= 2
+    point_at(bank, f"{client_http.base_url}".rstrip("/") + "/v1")
+    error = refusal(say(client_http, voice="Echo", input="A sentence of several words. " * 140), 500)
+    assert error["code"] == "upstream_rejected"
+    assert sorted(spoken(written(2))) == [(500, "upstream_rejected"), (508, "provider_loop")]
 
 
 def test_a_request_that_comes_back_is_refused_in_the_apis_shape(client_http: httpx.Client, bank: Bank) -> None:
@@ -125,7 +126,7 @@ def test_a_request_that_comes_back_is_refused_in_the_apis_shape(client_http: htt
         assert (error["code"], error["type"], error["param"]) == ("provider_loop", "server_error", None)
         assert response.headers["x-should-retry"] == "false"
         assert "retry-after" not in response.headers
-    assert {row.error_code for row in written()} == {"provider_loop"}
+    assert {row.error_code for row in written(4)} == {"provider_loop"}
 
 
 def test_more_than_five_hops_are_refused(client_http: httpx.Client, bank: Bank) -> None:

@@ -12,18 +12,26 @@ from api.models import ApiKey, RequestLog
 from api.record import MAX_PENDING, RequestRecord, RequestRecorder
 from banks.models import Bank
 from tests.test_api_errors import change_settings, say
+from tests.test_api_streams import WAIT_SECONDS, eventually
 
 
-def written() -> list[RequestLog]:
-    """The log, once the running application has written what it holds."""
+def written(count: int) -> list[RequestLog]:
+    """The log in the order of the requests, once it holds at least so many. A request is noted after its answer has ended."""
     (running,) = runtime._runtimes.items()
-    asyncio.run_coroutine_threadsafe(running[1].recorder.flush(), running[0]).result(20)
-    return list(RequestLog.objects.order_by("pk"))
+
+    def full() -> bool:
+        asyncio.run_coroutine_threadsafe(running[1].recorder.flush(), running[0]).result(WAIT_SECONDS)
+        return RequestLog.objects.count() >= count
+
+    eventually(full)
+    return list(RequestLog.objects.order_by("at", "pk"))
 
 
 def test_nothing_is_logged_by_default(client_http: httpx.Client, bank: Bank) -> None:
     assert say(client_http).status_code == 200
-    assert written() == []
+    change_settings(log_requests=True)
+    assert client_http.get("/v1/models").status_code == 200
+    assert [row.path for row in written(1)] == ["/v1/models"]
 
 
 def test_the_log_holds_metadata_and_neither_text_nor_keys(client_http: httpx.Client, bank: Bank) -> None:
@@ -35,7 +43,7 @@ def test_the_log_holds_metadata_and_neither_text_nor_keys(client_http: httpx.Cli
         client_http.post("/v1/audio/speech", json=sent, headers=sent_headers)
     for _ in range(3):
         last = client_http.get("/v1/models", headers=headers)
-    rows = written()
+    rows = written(6)
     assert [row.status for row in rows] == [200, 401, 413, 200, 200, 200]
     spoken = rows[0]
     assert (spoken.bank, spoken.character, spoken.provider) == ("Stories", "Heart", "Embedded")
@@ -54,7 +62,7 @@ def test_refusals_for_the_rate_are_logged_too(client_http: httpx.Client, bank: B
     change_settings(log_requests=True, rate_limit_per_minute=1)
     client_http.get("/v1/models")
     client_http.get("/v1/models")
-    assert [(row.status, row.error_code) for row in written()] == [(200, ""), (429, "rate_limit_exceeded")]
+    assert [(row.status, row.error_code) for row in written(2)] == [(200, ""), (429, "rate_limit_exceeded")]
 
 
 def record(number: int) -> RequestRecord:

@@ -119,7 +119,21 @@ class Upstream(ABC):
             return
         request = await _read(scope, receive)
         self._note(requests=[*self.requests, request], current=self.current + 1)
-        work = asyncio.create_task(self._answer(request, send))
+        working = True
+
+        def rest() -> None:
+            nonlocal working
+            if working:
+                working = False
+                self._note(current=self.current - 1)
+
+        async def send_on(message: Message) -> None:
+            # Whoever reads the end may come again before this task goes on.
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                rest()
+            await send(message)
+
+        work = asyncio.create_task(self._answer(request, send_on))
         watch = asyncio.ensure_future(receive())
         try:
             await asyncio.wait({work, watch}, return_when=asyncio.FIRST_COMPLETED)
@@ -129,7 +143,7 @@ class Upstream(ABC):
             watch.cancel()
             work.cancel()
             outcome = await asyncio.gather(work, watch, return_exceptions=True)
-            self._note(current=self.current - 1)
+            rest()
         if isinstance(outcome[0], Exception):
             raise outcome[0]
 
