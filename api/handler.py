@@ -86,6 +86,7 @@ class ApiHandler(ASGIHandler):
             logger.warning("%s: speech broke off: %s", record.request_id, error.message)
         finally:
             record.total_ms = _milliseconds(started)
+            record.conclude()
             controls = state.controls
             runtime.recorder.add(record, log=controls.log_requests, keep_rows=controls.log_keep_rows)
 

@@ -205,6 +205,12 @@ class RequestLog(models.Model):
     characters = models.PositiveIntegerField(_("characters of text"), default=0)
     audio_format = models.CharField(_("format"), max_length=10, blank=True)
     queue_ms = models.PositiveIntegerField(_("waited, ms"), default=0)
+    model_preset = models.CharField(_("model preset"), max_length=100, blank=True)
+    inference_ms = models.PositiveIntegerField(_("inference, ms"), null=True, blank=True)
+    audio_ms = models.PositiveIntegerField(_("audio, ms"), null=True, blank=True)
+    upstream = models.CharField(
+        _("the backend says"), max_length=500, blank=True, help_text=_("Headers of its answer; never a path of its.")
+    )
     first_byte_ms = models.PositiveIntegerField(_("first byte, ms"), default=0)
     total_ms = models.PositiveIntegerField(_("total, ms"), default=0)
     bytes_sent = models.PositiveBigIntegerField(_("bytes sent"), default=0)

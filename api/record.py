@@ -15,6 +15,7 @@ from asgiref.sync import sync_to_async
 from django.db import DatabaseError, close_old_connections, transaction
 
 from api.models import ApiKey, RequestLog
+from banks.delivery import Speech
 
 logger = logging.getLogger(__name__)
 
@@ -40,15 +41,38 @@ class RequestRecord:
     characters: int = 0
     audio_format: str = ""
     queue_ms: int = 0
+    model_preset: str = ""
+    inference_ms: int | None = None
+    audio_ms: int | None = None
+    upstream: str = ""
     first_byte_ms: int = 0
     total_ms: int = 0
     bytes_sent: int = 0
     complete: bool = False
+    speech: Speech | None = None
+    """What was spoken, until `conclude`."""
+
+    def conclude(self) -> None:
+        """Take over what is known once the speech has ended, and let it go."""
+        if self.speech is None:
+            return
+        speech, self.speech = self.speech, None
+        self.queue_ms = round(speech.queue_seconds * 1000)
+        self.model_preset = (speech.upstream.model_preset or speech.speaker.model)[:100]
+        self.inference_ms = _milliseconds(speech.inference_seconds)
+        self.audio_ms = _milliseconds(speech.audio_seconds)
+        self.upstream = speech.upstream.said
+        # A fallback may have spoken.
+        self.provider = speech.speaker.provider.name
 
     def row(self) -> RequestLog:
-        names = [name for name in self.__slots__ if name not in ("key_id",)]
+        names = [name for name in self.__slots__ if name not in ("key_id", "speech")]
         values = {name: getattr(self, name) for name in names}
         return RequestLog(**values | {"path": self.path[:200], "address": self.address[:45]})
+
+
+def _milliseconds(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds * 1000)
 
 
 class RequestRecorder:

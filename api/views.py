@@ -5,7 +5,6 @@ import json
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from typing import Any
-from urllib.parse import quote
 
 from adrf.views import APIView
 from django.http import Http404, HttpResponse, JsonResponse
@@ -27,11 +26,13 @@ from api.authentication import ApiKeyAuthentication
 from api.exceptions import ApiSwitchedOff, BodyTooLarge, error_body
 from api.handler import AudioStreamResponse
 from api.permissions import MaySpeak
+from api.response_headers import speech_headers
 from api.runtime import current_runtime
 from api.serializers import SpeechSerializer, parse_speech
 from api.throttling import RequestThrottle
+from banks.delivery import Speech
 from banks.roster import ActiveBank, Speaker, find_bank, find_speaker
-from banks.speak import Speech, Wish, estimate_tokens, speak
+from banks.speak import Wish, estimate_tokens, speak
 from providers.errors import SpeechError
 from providers.speech import AudioFormat
 
@@ -123,7 +124,7 @@ class SpeechView(ApiView):
             rules=asked.state.controls.queue_rules,
         )
         speech = await speak(speaker, wish, current_runtime().engine)
-        asked.record.queue_ms = round(speech.queue_seconds * 1000)
+        asked.record.speech = speech
         return await _answer(speech, wish, sse=sse)
 
 
@@ -145,30 +146,6 @@ async def _answer(speech: Speech, wish: Wish, *, sse: bool) -> HttpResponseBase:
         return HttpResponse(content, content_type=content_type, headers=headers)
     headers["X-Accel-Buffering"] = "no"
     return AudioStreamResponse(speech, content_type=content_type, headers=headers)
-
-
-# What a header may hold as it is; all else is percent-encoded.
-_PLAIN = " !#$&'()*+,/:;=?@[]"
-
-
-def speech_headers(speech: Speech) -> dict[str, str]:
-    """The X-Neiroha- headers: what is known before the first byte."""
-    headers = {
-        "X-Neiroha-Backend": speech.speaker.provider.kind,
-        "X-Neiroha-Voice": quote(speech.speaker.name, safe=_PLAIN),
-        "X-Neiroha-Queue-Ms": str(round(speech.queue_seconds * 1000)),
-    }
-    if speech.fallback_for is not None:
-        headers["X-Neiroha-Fallback-For"] = quote(speech.fallback_for.name, safe=_PLAIN)
-    if speech.sample_rate:
-        headers["X-Neiroha-Sample-Rate"] = str(speech.sample_rate)
-    if speech.inference_seconds is not None:
-        headers["X-Neiroha-Inference-Ms"] = str(round(speech.inference_seconds * 1000))
-    if speech.audio_seconds:
-        headers["X-Neiroha-Audio-Seconds"] = f"{speech.audio_seconds:.3f}"
-        if speech.inference_seconds is not None:
-            headers["X-Neiroha-RTF"] = f"{speech.inference_seconds / speech.audio_seconds:.4f}"
-    return headers
 
 
 async def _events(speech: Speech, wish: Wish) -> AsyncGenerator[bytes]:

@@ -13,9 +13,10 @@ import random
 import struct
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 
+from banks.delivery import Speech, UpstreamReport
 from banks.pieces import speakable, split_into_pieces
 from banks.roster import Speaker
 from banks.storage import private_storage
@@ -36,7 +37,7 @@ from providers.errors import (
     UpstreamUnauthorized,
     UpstreamUnreachable,
 )
-from providers.queue import Cost, Priority, QueueRules
+from providers.queue import NOTHING, Cost, Priority, QueueRules
 from providers.speech import (
     PCM_SAMPLE_RATE,
     SPEED_MAX,
@@ -48,7 +49,7 @@ from providers.speech import (
 )
 
 # Speech that has begun is not broken off because its next piece has to wait.
-CONTINUED = QueueRules(max_waiting=1_000_000, deadline=None)
+CONTINUED = QueueRules(max_waiting=1_000_000, deadline=None, begun=True)
 # Waits before another try; each is drawn from once to twice its length, so that callers do not come back together.
 RETRY_SECONDS = (0.5, 1.0)
 WAV_HEADER_BYTES = 44
@@ -81,45 +82,6 @@ class Wish:
     priority: Priority = Priority.INTERACTIVE
     source: str = ""
     rules: QueueRules = field(default_factory=QueueRules)
-
-
-@dataclass(slots=True)
-class Speech:
-    """Speech on its way: iterate over it once, and close it. What is not known before the first byte is None."""
-
-    speaker: Speaker
-    format: AudioFormat
-    length: int | None = None
-    sample_rate: int | None = None
-    queue_seconds: float = 0.0
-    inference_seconds: float | None = None
-    audio_seconds: float | None = None
-    upstream_headers: dict[str, str] = field(default_factory=dict)
-    fallback_for: Speaker | None = None
-    _first: bytes = b""
-    _produced: AsyncGenerator[bytes] | None = None
-
-    async def begin(self, produced: AsyncGenerator[bytes]) -> None:
-        """Wait for the first bytes; BadAudio when there are none."""
-        self._produced = produced
-        try:
-            self._first = await anext(produced)
-        except StopAsyncIteration as error:
-            raise BadAudio(f"Provider “{self.speaker.provider.name}” sent no audio.") from error
-        except BaseException:
-            await produced.aclose()
-            raise
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        assert self._produced is not None
-        yield self._first
-        async for chunk in self._produced:
-            yield chunk
-
-    async def aclose(self) -> None:
-        """Stop whatever still runs and give the slot back."""
-        if self._produced is not None:
-            await self._produced.aclose()
 
 
 def estimate_tokens(*texts: str) -> int:
@@ -164,6 +126,10 @@ class _Production:
         self.engine = engine
         self.capabilities = adapter.capabilities
         self.pieces: list[str] = []
+        # What the pieces that nobody asked the provider for yet will cost; the day's budget is charged with all of it
+        # at the start.
+        self.unspoken: list[Cost] = []
+        self.charged = False
         self.reference: Reference | None = None
         self.instructions = wish.instructions or speaker.instruction
         self._check()
@@ -173,7 +139,7 @@ class _Production:
         self.stretch = speed / self.upstream_speed
         self.speech = Speech(speaker, wish.format)
         self.asked = time.monotonic()
-        self.started = 0.0
+        self.speaking = 0.0
 
     def _check(self) -> None:
         if self.speaker.task_mode not in self.capabilities.task_modes:
@@ -194,6 +160,7 @@ class _Production:
             self.pieces = [text.strip()]
         else:
             self.pieces = await self.engine.in_thread(split_into_pieces, text, limit, language)
+        self.unspoken = [self._cost(piece) for piece in self.pieces]
         if self.speaker.reference:
             self.reference = await self.engine.in_thread(_read_reference, self.speaker.reference)
 
@@ -214,9 +181,9 @@ class _Production:
     async def _spoken(self, piece: str, rules: QueueRules | None = None) -> AsyncIterator[SpeechAudio]:
         """As `_attempt`, tried again where that can help, as long as nothing was heard."""
         async with AsyncExitStack() as held:
-            for wait in (*RETRY_SECONDS, None):
+            for tried, wait in enumerate((*RETRY_SECONDS, None)):
                 try:
-                    audio = await self._heard(held, piece, rules)
+                    audio = await self._heard(held, self._attempt(piece, rules, first_try=not tried))
                     break
                 except ProviderError as error:
                     if wait is None or not self._worth_another_try(error, wait):
@@ -230,26 +197,51 @@ class _Production:
         late = deadline is not None and time.monotonic() - self.asked + 2 * wait > deadline
         return not (error.permanent or late or isinstance(error, UpstreamTimeout))
 
-    async def _heard(self, held: AsyncExitStack, piece: str, rules: QueueRules | None) -> SpeechAudio:
+    async def _heard(self, held: AsyncExitStack, begun: AbstractAsyncContextManager[SpeechAudio]) -> SpeechAudio:
         """The audio of one attempt, whose first bytes have come; what it holds is `held` from then on."""
         async with AsyncExitStack() as attempt:
-            audio = await attempt.enter_async_context(self._attempt(piece, rules))
+            audio = await attempt.enter_async_context(begun)
             head = await anext(audio.chunks, b"")
             held.push_async_exit(attempt.pop_all())
             return replace(audio, chunks=_rejoined(head, audio.chunks))
 
     @asynccontextmanager
-    async def _attempt(self, piece: str, rules: QueueRules | None) -> AsyncIterator[SpeechAudio]:
-        speaker, wish = self.speaker, self.wish
-        cost = Cost(tokens=estimate_tokens(piece, self.instructions, speaker.prompt_text))
+    async def _attempt(self, piece: str, rules: QueueRules | None, *, first_try: bool) -> AsyncIterator[SpeechAudio]:
+        wish, cost = self.wish, self._cost(piece)
         place = self.engine.queue.slot(
-            speaker.provider, cost, priority=wish.priority, source=wish.source, rules=rules or wish.rules
+            self.speaker.provider,
+            cost,
+            priority=wish.priority,
+            source=wish.source,
+            rules=rules or wish.rules,
+            day=self._day_share(cost, first_try),
         )
         async with place as ticket:
+            self._spend(first_try)
             self.speech.queue_seconds += ticket.waited
-            self.started = time.monotonic()
+            started = time.monotonic()
             async with self.adapter.speak(self._request(piece)) as audio:
                 yield audio
+            self.speaking += time.monotonic() - started
+            self.speech.inference_seconds = self.speaking
+
+    def _cost(self, piece: str) -> Cost:
+        return Cost(tokens=estimate_tokens(piece, self.instructions, self.speaker.prompt_text))
+
+    def _day_share(self, cost: Cost, first_try: bool) -> Cost:
+        """All pieces at the first call, then nothing, but for what is tried again."""
+        if not self.charged:
+            return sum(self.unspoken, NOTHING)
+        return NOTHING if first_try else cost
+
+    def _spend(self, first_try: bool) -> None:
+        if first_try:
+            self.unspoken.pop(0)
+        self.charged = True
+
+    def _give_back(self) -> None:
+        if self.charged and self.unspoken:
+            self.engine.queue.give_back(self.speaker.provider, sum(self.unspoken, NOTHING))
 
     def _request(self, piece: str) -> SpeechRequest:
         speaker = self.speaker
@@ -270,28 +262,34 @@ class _Production:
 
     async def _produce(self) -> AsyncGenerator[bytes]:
         first, *rest = self.pieces
-        async with self._spoken(first) as audio:
-            self.speech.upstream_headers = dict(audio.headers)
-            whole = not (rest or self.wish.stream or audio.streaming)
+        try:
+            async with self._spoken(first) as audio:
+                self.speech.upstream = UpstreamReport.read(audio.headers)
+                whole = not (rest or self.wish.stream or audio.streaming)
+                if whole:
+                    file = await self._collect(audio)
+                elif self._passes_through(audio):
+                    self._adopt_figures()
+                    async for chunk in audio.chunks:
+                        yield chunk
+                    return
+                else:
+                    transcoder = Transcoder(self.wish.format, speed=self.stretch)
+                    async for chunk in self._convert(transcoder, audio):
+                        yield chunk
             if whole:
-                file = await self._collect(audio)
-            elif self._passes_through(audio):
-                async for chunk in audio.chunks:
-                    yield chunk
+                yield await self._finish(file, audio)
                 return
-            else:
-                transcoder = Transcoder(self.wish.format, speed=self.stretch)
-                async for chunk in self._convert(transcoder, audio):
-                    yield chunk
-        if whole:
-            yield await self._finish(file, audio)
-            return
-        for piece in rest:
-            async with self._spoken(piece, CONTINUED) as audio:
-                async for chunk in self._convert(transcoder, audio):
-                    yield chunk
-        if tail := await self.engine.in_thread(transcoder.finish):
-            yield tail
+            for piece in rest:
+                await self.speech.caught_up()
+                async with self._spoken(piece, CONTINUED) as audio:
+                    async for chunk in self._convert(transcoder, audio):
+                        yield chunk
+            if tail := await self.engine.in_thread(transcoder.finish):
+                yield tail
+            self.speech.audio_seconds = transcoder.seconds
+        finally:
+            self._give_back()
 
     def _passes_through(self, audio: SpeechAudio) -> bool:
         """Whether the provider's bytes are the answer as they are."""
@@ -307,7 +305,6 @@ class _Production:
                 raise BadAudio(f"Provider “{self.speaker.provider.name}” sent more audio than one answer can hold.")
         if not file:
             raise BadAudio(f"Provider “{self.speaker.provider.name}” sent no audio.")
-        self.speech.inference_seconds = time.monotonic() - self.started
         return bytes(file)
 
     async def _finish(self, file: bytes, audio: SpeechAudio) -> bytes:
@@ -316,12 +313,20 @@ class _Production:
         if self._passes_through(audio) and (audio.format is not AudioFormat.WAV or wav_sizes_are_true(file)):
             speech.length = len(file)
             speech.sample_rate, speech.audio_seconds = _stated(file, audio.format)
+            self._adopt_figures()
             return file
         file, speech.sample_rate, speech.audio_seconds = await self.engine.in_thread(
             _convert_whole, file, audio, self.wish.format, self.stretch
         )
         speech.length = len(file)
         return file
+
+    def _adopt_figures(self) -> None:
+        """What the backend says of bytes that are passed on as they are, where we don't know it."""
+        speech, said = self.speech, self.speech.upstream
+        speech.sample_rate = speech.sample_rate or said.sample_rate
+        speech.audio_seconds = speech.audio_seconds or said.audio_seconds
+        speech.inference_seconds = speech.inference_seconds or said.inference_seconds
 
     async def _convert(self, transcoder: Transcoder, audio: SpeechAudio) -> AsyncIterator[bytes]:
         transcoder.start_file(audio.format, audio.sample_rate)

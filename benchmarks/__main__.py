@@ -15,7 +15,15 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks import measure_embedded, measure_first_byte, measure_memory, measure_speech
+from benchmarks import (
+    measure_embedded,
+    measure_fairness,
+    measure_first_byte,
+    measure_memory,
+    measure_queue,
+    measure_speech,
+    measure_tickets,
+)
 from benchmarks.figures import Table
 from benchmarks.processes import BenchmarkError
 from benchmarks.stage import Settings, Stage, stage
@@ -23,7 +31,16 @@ from benchmarks.stage import Settings, Stage, stage
 PROFILED_FUNCTIONS = 40
 # What ends this process also ends those that it started; Windows has no SIGHUP.
 ENDING_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-QUICK = Settings(rounds=2, requests=200, concurrencies=(1, 16), held=(100,))
+QUICK = Settings(
+    rounds=2,
+    requests=200,
+    concurrencies=(1, 16),
+    held=(100,),
+    waiting=(100,),
+    idle_seconds=2.0,
+    tickets=(100, 1000),
+    answers=500,
+)
 
 
 def speech(stage: Stage) -> Table:
@@ -42,12 +59,29 @@ def memory(stage: Stage) -> Table:
     return measure_memory.table(measure_memory.measure(stage))
 
 
+def queue(stage: Stage) -> Table:
+    return measure_queue.table(measure_queue.measure(stage))
+
+
+def tickets(stage: Stage) -> Table:
+    return measure_tickets.table(measure_tickets.measure(stage))
+
+
+def fairness(stage: Stage) -> Table:
+    return measure_fairness.table(measure_fairness.measure(stage))
+
+
 MEASUREMENTS: dict[str, Callable[[Stage], Table]] = {
     "speech": speech,
     "first-byte": first_byte,
     "embedded": embedded,
     "memory": memory,
+    "queue": queue,
+    "tickets": tickets,
+    "fairness": fairness,
 }
+# Those that start one Neiroha server.
+PROFILED = ("speech", "first-byte", "embedded")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -78,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="Small numbers: does it work, and roughly how fast?")
     parser.add_argument(
         "--profile",
-        choices=[name for name in MEASUREMENTS if name != "memory"],
+        choices=PROFILED,
         help=f"One round of this measurement with the server under cProfile, and its {PROFILED_FUNCTIONS} costliest"
         " functions. The profiler's own cost is in every figure.",
     )

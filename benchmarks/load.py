@@ -146,12 +146,13 @@ async def _send(session: aiohttp.ClientSession, plan: Plan, number: int) -> Answ
 
 def main() -> None:
     plan = Plan(**json.loads(sys.stdin.readline()))
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         answers = runner.run(_send_all(plan))
     print(json.dumps([asdict(answer) for answer in answers]))
 
 
-def _loop_factory() -> Any:
+def loop_factory() -> Any:
+    """As the servers: uvloop where there is one."""
     try:
         import uvloop
     except ImportError:  # not on Windows

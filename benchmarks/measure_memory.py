@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,13 +9,9 @@ from typing import Any
 from benchmarks.configure import CONCURRENCY
 from benchmarks.figures import Table
 from benchmarks.load import finish, run, running, wait_until_sent
-from benchmarks.processes import BenchmarkError, Memory, Server
+from benchmarks.processes import Memory, Server
 from benchmarks.stage import Stage, speech
 
-CALM_SECONDS = 0.5
-# A server that only waits uses less; its background work polls once a second.
-CALM_SHARE = 0.1
-WAIT_SECONDS = 60.0
 WARM_UP = 20
 
 
@@ -35,14 +30,10 @@ class Holding:
         return [
             f"{self.requests}",
             f"{self.upstream}",
-            *(f"{_megabytes(one)}" for one in (self.idle, self.held, self.answered)),
+            *(one.shown() for one in (self.idle, self.held, self.answered)),
             f"{added:.0f}",
             f"{self.idle.threads} -> {self.held.threads}",
         ]
-
-
-def _megabytes(memory: Memory) -> str:
-    return f"{memory.resident / 1e6:.0f} ({memory.unique / 1e6:.0f})"
 
 
 def measure(stage: Stage) -> list[Holding]:
@@ -65,38 +56,17 @@ def table(holdings: Sequence[Holding]) -> Table:
 
 def _hold(stage: Stage, server: Server, requests: int, providers: int) -> Holding:
     run(stage.plan(server, WARM_UP, WARM_UP, voice="instant"))
-    _wait_until_calm(server)
+    server.wait_until_calm()
     idle = server.memory()
     stage.control("hold")
     bodies: list[dict[str, Any]] = [speech(f"held-{number}") for number in range(providers)]
     with running(stage.plan_of(server, requests, requests, bodies)) as load:
         wait_until_sent(load)
         upstream = min(requests, providers * CONCURRENCY)
-        _wait_for_held(stage, upstream)
-        _wait_until_calm(server)
+        stage.wait_for_held(upstream)
+        server.wait_until_calm()
         held = server.memory()
         stage.control("release")
         finish(load)
-    _wait_until_calm(server)
+    server.wait_until_calm()
     return Holding(requests, upstream, idle, held, server.memory())
-
-
-def _wait_for_held(stage: Stage, upstream: int) -> None:
-    deadline = time.monotonic() + WAIT_SECONDS
-    while (held := stage.control("state")["held"]) != upstream:
-        if time.monotonic() > deadline:
-            raise BenchmarkError(f"The upstream holds {held} requests instead of {upstream}.")
-        time.sleep(CALM_SECONDS / 10)
-
-
-def _wait_until_calm(server: Server) -> None:
-    """Wait until the server does next to nothing: then all that was sent has come to where it waits."""
-    deadline = time.monotonic() + WAIT_SECONDS
-    spent = server.cpu_seconds()
-    while True:
-        time.sleep(CALM_SECONDS)
-        before, spent = spent, server.cpu_seconds()
-        if spent - before <= CALM_SHARE * CALM_SECONDS:
-            return
-        if time.monotonic() > deadline:
-            raise BenchmarkError("The server did not come to rest.")

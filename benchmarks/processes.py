@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -11,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -18,6 +20,11 @@ ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 120.0
 END_SECONDS = 20.0
 POLL_SECONDS = 0.05
+CALM_SECONDS = 0.5
+# A server that only waits uses less; its background work polls once a second.
+CALM_SHARE = 0.1
+REST_SECONDS = 60.0
+ORDER_SECONDS = 600.0
 OPEN_FILES = 8192
 
 
@@ -32,6 +39,10 @@ class Memory:
     resident: int
     unique: int
     threads: int
+
+    def shown(self) -> str:
+        """Megabytes, resident (own)."""
+        return f"{self.resident / 1e6:.0f} ({self.unique / 1e6:.0f})"
 
 
 class Server:
@@ -53,6 +64,18 @@ class Server:
             # Only some systems tell a process's own memory from what it shares.
             full = self._watched.memory_full_info()
             return Memory(full.rss, getattr(full, "uss", full.rss), self._watched.num_threads())
+
+    def wait_until_calm(self) -> None:
+        """Wait until the server does next to nothing: then all that was sent has come to where it waits."""
+        deadline = time.monotonic() + REST_SECONDS
+        spent = self.cpu_seconds()
+        while True:
+            time.sleep(CALM_SECONDS)
+            before, spent = spent, self.cpu_seconds()
+            if spent - before <= CALM_SHARE * CALM_SECONDS:
+                return
+            if time.monotonic() > deadline:
+                raise BenchmarkError("The server did not come to rest.")
 
     def _family(self) -> list[psutil.Process]:
         return [self._watched, *self._watched.children(recursive=True)]
@@ -106,6 +129,23 @@ def started(
 def server(command: Sequence[str], log: Path, variables: Mapping[str, str] | None = None) -> Iterator[Server]:
     with started(command, log, variables) as process:
         yield Server(process, log)
+
+
+def answer_of(module: str, order: Mapping[str, Any]) -> Any:
+    """What `python -m module`, in a process of its own, prints as JSON when it reads the order as JSON."""
+    finished = subprocess.run(
+        python("-m", module),
+        cwd=ROOT,
+        env=environment(),
+        input=json.dumps(order),
+        capture_output=True,
+        text=True,
+        timeout=ORDER_SECONDS,
+        start_new_session=True,
+    )
+    if finished.returncode:
+        raise BenchmarkError(f"{module} ended with {finished.returncode} and said:\n{finished.stderr}")
+    return json.loads(finished.stdout)
 
 
 def end(process: subprocess.Popen[bytes]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ import httpx
 from benchmarks.configure import BANK, CONCURRENCY
 from benchmarks.load import Plan
 from benchmarks.processes import (
+    POLL_SECONDS,
+    REST_SECONDS,
     ROOT,
     START_SECONDS,
     BenchmarkError,
@@ -37,6 +40,10 @@ class Settings:
     requests: int = 1000
     concurrencies: tuple[int, ...] = (1, 16, 64)
     held: tuple[int, ...] = (300, 1000)
+    waiting: tuple[int, ...] = (100, 1000)
+    idle_seconds: float = 5.0
+    tickets: tuple[int, ...] = (100, 1000, 5000)
+    answers: int = 3000
 
     @property
     def providers(self) -> int:
@@ -83,6 +90,14 @@ class Stage:
         answer = httpx.post(f"{self.upstream.url}/control/{order}", trust_env=False).raise_for_status()
         known: dict[str, Any] = answer.json()
         return known
+
+    def wait_for_held(self, requests: int) -> None:
+        """Wait until the upstream holds exactly so many requests."""
+        deadline = time.monotonic() + REST_SECONDS
+        while (held := self.control("state")["held"]) != requests:
+            if time.monotonic() > deadline:
+                raise BenchmarkError(f"The upstream holds {held} requests instead of {requests}.")
+            time.sleep(POLL_SECONDS)
 
     def _log(self) -> Path:
         return self._folder / f"server-{next(self._logs)}.log"

@@ -19,7 +19,7 @@ from providers import adapters
 from providers.engine import Engine, ask_engine
 from providers.models import CatalogueModel, CatalogueVoice, Provider
 from providers.pages import checked_ago, duration, health_mark, health_of
-from providers.queue import Priority, QueueSnapshot, Ticket, Waiting
+from providers.queue import Priority, QueueSnapshot, Resting, Ticket, Waiting
 
 SHOWN = 100
 # Codes of an ending that nobody has to look into.
@@ -51,6 +51,7 @@ def queue(request: HttpRequest) -> HttpResponse:
     context = {
         **admin.site.each_context(request),
         "title": _("Queue"),
+        "resting": [_resting(resting) for resting in snapshot.resting],
         "running": [_running(ticket, now) for ticket in snapshot.running[:SHOWN]],
         "running_count": len(snapshot.running),
         "waiting": [_waiting(waiting, now) for waiting in snapshot.waiting[:SHOWN]],
@@ -92,6 +93,15 @@ def _ticket(ticket: Ticket) -> dict[str, Any]:
         "tokens": ticket.cost.tokens,
         "asked_at": ticket.asked_at,
     }
+
+
+def _resting(resting: Resting) -> dict[str, Any]:
+    values = {"provider": resting.provider.name, "seconds": duration(resting.seconds)}
+    if resting.cooling:
+        text = _("“%(provider)s” failed repeatedly and is left alone for %(seconds)s; then one request tries it.")
+    else:
+        text = _("“%(provider)s” asked for a pause of %(seconds)s.")
+    return {"text": text % values, "url": reverse("admin:providers_provider_change", args=[resting.provider.id])}
 
 
 def _running(ticket: Ticket, now: float) -> dict[str, Any]:

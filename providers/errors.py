@@ -18,6 +18,8 @@ SpeechError                     500  the base; never raised itself
     ├── UpstreamTimeout         500  no answer in time; trying again can help
     ├── UpstreamUnauthorized    500  our key was refused
     ├── UpstreamRejected        500  it understood and refused
+    ├── UpstreamQuotaSpent      429  the account's own quota at the provider is used up; a later day, another model or
+    │                                the fallback helps
     ├── UpstreamBusy            500  rate limit or overload upstream; trying again can help
     ├── UpstreamFailed          500  it broke; trying again can help
     └── BadAudio                500  what came back is not the audio that was asked for
@@ -118,6 +120,12 @@ class UpstreamUnauthorized(ProviderError):
 
 class UpstreamRejected(ProviderError):
     code = "upstream_rejected"
+    permanent = True
+
+
+class UpstreamQuotaSpent(ProviderError):
+    status = 429
+    code = "upstream_quota_spent"
     permanent = True
 
 

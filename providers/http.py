@@ -22,14 +22,17 @@ from providers.egress import AddressRefused
 from providers.errors import (
     ProviderError,
     ProviderUnavailable,
+    SpeechError,
     UpstreamBusy,
     UpstreamFailed,
+    UpstreamQuotaSpent,
     UpstreamRejected,
     UpstreamTimeout,
     UpstreamUnauthorized,
     UpstreamUnreachable,
 )
 from providers.hops import LOOP_STATUS
+from providers.redaction import redacted
 from providers.speech import ProviderConfig
 from providers.transport import make_transport
 
@@ -37,9 +40,11 @@ CONNECT_SECONDS = 10.0
 # One byte more than a WAV file without a sample, so that the head tells whether there is sound.
 HEAD_BYTES = 45
 ERROR_BODY_BYTES = 64 * 1024
+_PAGE_STARTS = (b"<!doctype html", b"<html")
 ERROR_BODY_SECONDS = 2.0
 JSON_BYTES = 8 * 1024 * 1024
 MESSAGE_CHARACTERS = 300
+_READ_CHARACTERS = 64 * 1024
 RETRY_AFTER_SECONDS = 3600.0
 
 
@@ -79,6 +84,16 @@ class Answer:
     def content_type(self) -> str:
         """Without parameters, lower case."""
         return str(self.headers.get("content-type", "")).partition(";")[0].strip().lower()
+
+    @property
+    def reason_phrase(self) -> str:
+        """What stands beside the status, where that is more than the usual name of the status."""
+        phrase = self._response.reason_phrase
+        return "" if phrase == httpx.codes.get_reason_phrase(self.status) else phrase
+
+    @property
+    def is_web_page(self) -> bool:
+        return self.content_type == "text/html" or self.head.lstrip()[:14].lower().startswith(_PAGE_STARTS)
 
     def check(self) -> None:
         """Raise what an error status means."""
@@ -209,10 +224,10 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, config: Provid
     detail = _words(payload)
     said = f"{config.name} answered {status}" + (f": {detail}" if detail else ".")
     message = scrubbed(said, config)
+    if status == 402 or (400 <= status < 500 and "insufficient_quota" in _codes(payload)):
+        return UpstreamQuotaSpent(message)
     if status in (401, 403):
         return UpstreamUnauthorized(message)
-    if status == 429 and "insufficient_quota" in _codes(payload):
-        return UpstreamRejected(message)
     if status in (429, 503):
         return UpstreamBusy(message, retry_after=retry_after(headers))
     if status == 408:
@@ -225,15 +240,26 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, config: Provid
     return UpstreamFailed(message, retry_after=retry_after(headers))
 
 
+def answered(error: SpeechError) -> bool:
+    """Whether the provider answered at all, as only an answer can mean this."""
+    return isinstance(error, _ANSWERS)
+
+
+_ANSWERS = (UpstreamUnauthorized, UpstreamRejected, UpstreamQuotaSpent, UpstreamBusy, UpstreamFailed)
+
+
 def error_text(body: bytes) -> str:
     """The words of an error body in any of the shapes in use; empty when it has none. Not scrubbed."""
     return _words(_payload(body))
 
 
 def scrubbed(text: str, config: ProviderConfig) -> str:
-    """One printable line of at most 300 characters without the key."""
-    if len(config.key) >= 4:
-        text = text.replace(config.key, "[key]").replace(config.key.strip(), "[key]")
+    """One printable line of at most 300 characters: without the key, and without what else is none of a caller's
+    business."""
+    text = text[:_READ_CHARACTERS]
+    if len(config.key.strip()) >= 4:
+        text = text.replace(config.key.strip(), "[key]")
+    text = redacted(text)
     line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
     return line if len(line) <= MESSAGE_CHARACTERS else line[: MESSAGE_CHARACTERS - 1] + "…"
 

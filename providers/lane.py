@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from providers.clock import Clock, Timer
 from providers.errors import QueueError
-from providers.limits import Breaker, DayBudget, MinuteWindow, StoredUsage
+from providers.limits import Breaker, Cost, DayBudget, MinuteWindow, StoredUsage
 from providers.speech import ProviderConfig
 from providers.tickets import Ticket, budget_spent
 
@@ -21,7 +21,7 @@ class Lane:
         self.running: dict[int, Ticket] = {}
         self.breaker = Breaker()
         self._clock = clock
-        self._provider = provider
+        self.provider = provider
         self._interactive: dict[int, Ticket] = {}
         self._batch: dict[int, Ticket] = {}
         self._interactive_in_a_row = 0
@@ -35,9 +35,9 @@ class Lane:
     def configure(self, provider: ProviderConfig) -> None:
         """The limits as they are now; another address or key is another chance. A call that began with older values
         does not bring them back."""
-        if provider.version < self._provider.version:
+        if provider.version < self.provider.version:
             return
-        old, self._provider = self._provider, provider
+        old, self.provider = self.provider, provider
         if (old.kind, old.base_url, old.key) != (provider.kind, provider.base_url, provider.key):
             self.breaker = Breaker()
         if old != provider:
@@ -57,7 +57,7 @@ class Lane:
         return self.breaker.cooling(self._clock.monotonic()) > 0
 
     def day_allows(self, ticket: Ticket) -> bool:
-        return self._day.allows(ticket.cost, self._provider, self._clock.today(self._zone))
+        return self._day.allows(ticket.day, self.provider, self._clock.today(self._zone))
 
     def may_start_at_once(self, ticket: Ticket) -> bool:
         return not self.waiting_count() and self._has_room() and self.day_allows(ticket) and not self._wait_for(ticket)
@@ -67,8 +67,13 @@ class Lane:
         ticket.started_at = now
         self.running[ticket.id] = ticket
         self._minute.add(ticket.cost, now)
-        self._day.add(ticket.cost, self._clock.today(self._zone))
+        self._day.add(ticket.day, self._clock.today(self._zone))
         self._interactive_in_a_row = 0 if ticket.priority else self._interactive_in_a_row + 1
+
+    def give_back(self, cost: Cost) -> None:
+        """Return an unused share of the day's budget."""
+        self._day.give_back(cost, self._clock.today(self._zone))
+        self.advance()
 
     def enter(self, ticket: Ticket) -> None:
         self._line(ticket)[ticket.id] = ticket
@@ -89,7 +94,7 @@ class Lane:
         return True
 
     def refuse_interactive(self, error: QueueError) -> None:
-        for ticket in list(self._interactive.values()):
+        for ticket in [ticket for ticket in self._interactive.values() if not ticket.begun]:
             self.refuse(ticket, type(error)(error.message, retry_after=error.retry_after))
 
     def advance(self) -> None:
@@ -114,31 +119,31 @@ class Lane:
 
     def expectations(self) -> Iterator[tuple[Ticket, float]]:
         """Who waits, in the order of their turns, and in how many seconds each may expect it."""
-        limit = 1 if self.breaker.probing else self._provider.max_concurrency
+        limit = 1 if self.breaker.probing else self.provider.max_concurrency
         for place, ticket in enumerate(self.waiting(), start=1):
-            minute = self._provider.requests_per_minute
+            minute = self.provider.requests_per_minute
             by_rate = (place - 1) * 60.0 / minute if minute else 0.0
             by_day = 0.0 if self.day_allows(ticket) else self._clock.seconds_until_tomorrow(self._zone)
             yield ticket, max(self.rest() + place * self._typical / limit, self._wait_for(ticket), by_rate, by_day)
 
     @property
     def _zone(self) -> ZoneInfo:
-        return ZoneInfo(self._provider.time_zone)
+        return ZoneInfo(self.provider.time_zone)
 
     def _line(self, ticket: Ticket) -> dict[int, Ticket]:
         return self._batch if ticket.priority else self._interactive
 
     def _has_room(self) -> bool:
-        return len(self.running) < (1 if self.breaker.probing else self._provider.max_concurrency)
+        return len(self.running) < (1 if self.breaker.probing else self.provider.max_concurrency)
 
     def _wait_for(self, ticket: Ticket) -> float:
         now = self._clock.monotonic()
-        return max(self.breaker.wait(now), self._minute.wait(ticket.cost, self._provider, now))
+        return max(self.breaker.wait(now), self._minute.wait(ticket.cost, self.provider, now))
 
     def _next(self) -> Ticket | None:
         """Whose turn it is. Batch waits for the next day once this one's budget is spent; interactive is refused."""
         while self._interactive and not self.day_allows(head := next(iter(self._interactive.values()))):
-            self.refuse(head, budget_spent(self._provider))
+            self.refuse(head, budget_spent(self.provider))
         interactive = next(iter(self._interactive.values()), None)
         batch = next(iter(self._batch.values()), None)
         if batch is not None and not self.day_allows(batch):

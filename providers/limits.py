@@ -25,6 +25,12 @@ class Cost:
     requests: int = 1
     tokens: int = 0
 
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(self.requests + other.requests, self.tokens + other.tokens)
+
+
+NOTHING = Cost(requests=0)
+
 
 @dataclass(frozen=True, slots=True)
 class StoredUsage:
@@ -87,7 +93,14 @@ class DayBudget:
         self.requests += cost.requests
         self.tokens += cost.tokens
 
+    def give_back(self, cost: Cost, today: date) -> None:
+        self._turn(today)
+        self.requests = max(self.requests - cost.requests, 0)
+        self.tokens = max(self.tokens - cost.tokens, 0)
+
     def allows(self, cost: Cost, limits: ProviderConfig, today: date) -> bool:
+        if cost == NOTHING:
+            return True
         self._turn(today)
         requests_fit = not limits.requests_per_day or self.requests + cost.requests <= limits.requests_per_day
         tokens_fit = not limits.tokens_per_day or self.tokens + cost.tokens <= limits.tokens_per_day

@@ -29,21 +29,25 @@ from providers.errors import (
     UpstreamBusy,
 )
 from providers.lane import Lane
-from providers.limits import Cost, StoredUsage
+from providers.limits import NOTHING, Cost, StoredUsage
 from providers.speech import ProviderConfig
 from providers.tickets import Priority, Ticket, budget_spent, resting
 
-__all__ = ["Cost", "Priority", "QueueRules", "QueueSnapshot", "SpeechQueue", "Ticket", "UsageLedger"]
+__all__ = ["NOTHING", "Cost", "Priority", "QueueRules", "QueueSnapshot", "SpeechQueue", "Ticket", "UsageLedger"]
 
 RECENT_TICKETS = 200
 
 
 @dataclass(frozen=True, slots=True)
 class QueueRules:
-    """How long a line may grow and how long (seconds) one may stand in it; None waits for ever."""
+    """How long a line may grow and how long (seconds) one may stand in it; None waits for ever.
+
+    Speech that has `begun` waits, rather than being broken off, while its provider rests.
+    """
 
     max_waiting: int = 1000
     deadline: float | None = 25.0
+    begun: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +59,20 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
+class Resting:
+    """A provider that is left alone for so many seconds: after repeated failures (`cooling`), or as it asked."""
+
+    provider: ProviderConfig
+    seconds: float
+    cooling: bool
+
+
+@dataclass(frozen=True, slots=True)
 class QueueSnapshot:
     running: tuple[Ticket, ...]
     waiting: tuple[Waiting, ...]
     recent: tuple[Ticket, ...]
+    resting: tuple[Resting, ...] = ()
 
 
 class UsageLedger(Protocol):
@@ -87,17 +101,21 @@ class SpeechQueue:
         priority: Priority = Priority.INTERACTIVE,
         source: str = "",
         rules: QueueRules | None = None,
+        day: Cost | None = None,
     ) -> AsyncIterator[Ticket]:
         """Wait for a place at the provider and hold it. Raises OverDailyBudget or a QueueError instead of a place.
 
+        `day` is charged to the day's budget, where that is not the `cost`: the first piece of a long text pays for all
+        of it, so that no text stops in the middle; `give_back` returns what was not used after all.
         How the block ends is what the provider did: a ProviderError that may pass counts towards its cooling down.
         """
         lane = self._lanes.get(provider.id) or await self._open_lane(provider)
         lane.configure(provider)
-        clock = self.clock
-        ticket = Ticket(next(self._ids), provider, cost, priority, source, clock.monotonic(), clock.now())
+        rules = rules or QueueRules()
+        times = (self.clock.monotonic(), self.clock.now())
+        ticket = Ticket(next(self._ids), provider, cost, priority, source, *times, day or cost, rules.begun)
         try:
-            await self._take_turn(lane, ticket, rules or QueueRules())
+            await self._take_turn(lane, ticket, rules)
             yield ticket
             self._end(lane, ticket, "done")
         except SpeechError as error:
@@ -106,6 +124,11 @@ class SpeechQueue:
         except BaseException:
             self._end(lane, ticket, "left")
             raise
+
+    def give_back(self, provider: ProviderConfig, cost: Cost) -> None:
+        """Return what was charged to the day's budget and not used."""
+        if lane := self._lanes.get(provider.id):
+            lane.give_back(cost)
 
     def cancel(self, ticket_id: int) -> bool:
         """End the wait of a ticket; what already runs is its owner's to cancel. False when none waits under this id."""
@@ -119,7 +142,8 @@ class SpeechQueue:
         lanes = self._lanes.values()
         running = [ticket for lane in lanes for ticket in lane.running.values()]
         waiting = [Waiting(ticket, expected) for lane in lanes for ticket, expected in lane.expectations()]
-        return QueueSnapshot(tuple(running), tuple(waiting), tuple(self._recent))
+        resting = [Resting(lane.provider, lane.rest(), lane.cooling()) for lane in lanes if lane.rest()]
+        return QueueSnapshot(tuple(running), tuple(waiting), tuple(self._recent), tuple(resting))
 
     def close(self) -> None:
         """Stop the timers; for when nothing waits any more."""
@@ -152,20 +176,29 @@ class SpeechQueue:
 
     def _refuse_hopeless(self, lane: Lane, ticket: Ticket, rules: QueueRules) -> None:
         provider = ticket.provider
-        if provider.tokens_per_day and ticket.cost.tokens > provider.tokens_per_day:
-            raise OverDailyBudget(
-                f"This text is about {ticket.cost.tokens} tokens; “{provider.name}” may speak {provider.tokens_per_day}"
-                " a day. Send a shorter one.",
-                param="input",
-            )
+        self._refuse_over_a_day(ticket)
         if ticket.priority is Priority.INTERACTIVE and not lane.day_allows(ticket):
             raise budget_spent(provider)
         rest = lane.rest()
-        if ticket.priority is Priority.INTERACTIVE and (lane.cooling() or rest > (rules.deadline or float("inf"))):
+        impatient = ticket.priority is Priority.INTERACTIVE and not ticket.begun
+        if impatient and (lane.cooling() or rest > (rules.deadline or float("inf"))):
             raise resting(provider, rest)
         if lane.waiting_count() >= rules.max_waiting:
             message = f"The queue of “{provider.name}” is full ({rules.max_waiting} requests wait). Try again soon."
             raise QueueFull(message, retry_after=5)
+
+    def _refuse_over_a_day(self, ticket: Ticket) -> None:
+        provider, day = ticket.provider, ticket.day
+        for asked, limit, unit in (
+            (day.tokens, provider.tokens_per_day, "tokens"),
+            (day.requests, provider.requests_per_day, "requests"),
+        ):
+            if limit and asked > limit:
+                raise OverDailyBudget(
+                    f"This text takes about {asked} {unit}; “{provider.name}” may use {limit} a day. Send a shorter"
+                    " one.",
+                    param="input",
+                )
 
     async def _wait(self, lane: Lane, ticket: Ticket, rules: QueueRules) -> None:
         ticket.turn = asyncio.get_running_loop().create_future()

@@ -21,6 +21,7 @@ class Priority(IntEnum):
 class Ticket:
     """One place in the queue. Times are of the queue's clock; `started_at` is None while waiting.
 
+    `day` is what it takes of the day's budget. Whose speech has `begun` waits where others are refused.
     `outcome` is empty until the end, then "done", "left" (whoever asked went away) or an error's code, which `message`
     explains.
     """
@@ -32,6 +33,8 @@ class Ticket:
     source: str
     queued_at: float
     asked_at: datetime
+    day: Cost
+    begun: bool = False
     started_at: float | None = None
     ended_at: float | None = None
     outcome: str = ""

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import socket
-from collections.abc import Mapping
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
+from functools import lru_cache
 from types import SimpleNamespace
+from typing import Any
 from urllib.request import getproxies_environment, proxy_bypass
 
 import aiohttp
@@ -20,6 +25,9 @@ from providers.hops import HOP_HEADER, hop_value
 # The shared queue is what limits calls; a small pool would be a second, hidden limit.
 POOL_CONNECTIONS = 1000
 KEEP_ALIVE_SECONDS = 15.0
+# A larger body would be written in one go while nothing else runs.
+PIECE_BYTES = 256 * 1024
+LOOKUPS_AT_ONCE = 8
 
 
 def make_transport(resolver: AbstractResolver | None = None) -> httpx.AsyncBaseTransport:
@@ -30,6 +38,48 @@ def make_transport(resolver: AbstractResolver | None = None) -> httpx.AsyncBaseT
     direct = _Transport(resolver)
     proxied = {scheme: _Transport(resolver, httpx.Proxy(url)) for scheme, url in _environment_proxies().items()}
     return _ProxiedTransport(direct, proxied) if proxied else direct
+
+
+@lru_cache(maxsize=1)
+def _tls_context() -> ssl.SSLContext:
+    """What every connection trusts; reading the certificates takes 50 ms."""
+    return httpx.create_ssl_context()
+
+
+class _SystemResolver(AbstractResolver):
+    """The system's, in threads of its own: a name server that is silent holds a thread for many seconds, and the event
+    loop's own threads are those that the database is used in."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(LOOKUPS_AT_ONCE, thread_name_prefix="resolver")
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, _look_up, host, port, family)
+
+    async def close(self) -> None:
+        self._threads.shutdown(wait=False)
+
+
+def _look_up(host: str, port: int, family: socket.AddressFamily) -> list[ResolveResult]:
+    try:
+        found = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+    except socket.gaierror:
+        # Without a network, Windows has no address for itself under this flag.
+        if host != "localhost":
+            raise
+        found = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)
+    return [_resolved(host, port, family, protocol, place) for family, _, protocol, _, place in found]
+
+
+def _resolved(host: str, port: int, family: int, protocol: int, place: tuple[Any, ...]) -> ResolveResult:
+    address = place[0]
+    if family == socket.AF_INET6 and place[3]:
+        # A link-local address is of use only with its interface.
+        address, _ = socket.getnameinfo(place, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)
+    flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+    return ResolveResult(hostname=host, host=address, port=port, family=family, proto=protocol, flags=flags)
 
 
 class _PermittedResolver(AbstractResolver):
@@ -75,8 +125,9 @@ class _Transport(AiohttpTransport):
     """aiohttp under httpx. A request whose pooled connection proves dead before any answer is sent once more."""
 
     def __init__(self, resolver: AbstractResolver | None, proxy: httpx.Proxy | None = None) -> None:
-        super().__init__(proxy=proxy)
-        self._resolver = resolver
+        super().__init__(verify=_tls_context(), proxy=proxy)
+        self._own_resolver = None if resolver else _SystemResolver()
+        self._resolver = resolver or self._own_resolver
 
     def get_client(self) -> aiohttp.ClientSession:
         tracing = aiohttp.TraceConfig()
@@ -86,14 +137,13 @@ class _Transport(AiohttpTransport):
         )
 
     def _connector(self) -> aiohttp.TCPConnector:
-        resolver = self._resolver or aiohttp.ThreadedResolver()
         # A proxy is where the machine's own administrator put it.
         guarded = self.proxy is None
         return aiohttp.TCPConnector(
             limit=POOL_CONNECTIONS,
             keepalive_timeout=KEEP_ALIVE_SECONDS,
             ssl=self.ssl_context,
-            resolver=_PermittedResolver(resolver) if guarded else resolver,
+            resolver=_PermittedResolver(self._resolver) if guarded else self._resolver,
             socket_factory=_permitted_socket if guarded else None,
         )
 
@@ -104,12 +154,34 @@ class _Transport(AiohttpTransport):
             request.url = request.url.copy_with(username=None, password=None)
         _connection_reused.set(False)
         try:
-            return await super().handle_async_request(request)
+            return await super().handle_async_request(_in_pieces(request))
         except httpx.TransportError as error:
             resendable = isinstance(request.stream, httpx.ByteStream)
             if not (resendable and _connection_reused.get() and _died_unanswered(error.__cause__)):
                 raise
-        return await super().handle_async_request(request)
+        return await super().handle_async_request(_in_pieces(request))
+
+    async def aclose(self) -> None:
+        await super().aclose()
+        if self._own_resolver:
+            await self._own_resolver.close()
+
+
+class _Pieces(httpx.AsyncByteStream):
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for start in range(0, len(self._body), PIECE_BYTES):
+            yield self._body[start : start + PIECE_BYTES]
+
+
+def _in_pieces(request: httpx.Request) -> httpx.Request:
+    """The same request; a large body that is held as bytes is written piece by piece."""
+    if not isinstance(request.stream, httpx.ByteStream) or len(request.content) <= PIECE_BYTES:
+        return request
+    stream, extensions = _Pieces(request.content), request.extensions
+    return httpx.Request(request.method, request.url, headers=request.headers, stream=stream, extensions=extensions)
 
 
 def _died_unanswered(cause: BaseException | None) -> bool:

@@ -1,36 +1,61 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 
 import httpx
+import hypothesis
 import pytest
 
+from api import runtime
 from api.throttling import windows
 from banks.models import Bank, Character, Membership
+from providers import catalogue
 from providers.models import Provider
 from providers.versions import bump
-from tests.live_server import serve
+from tests.live_server import InFlight, serve
+from tests.upstreams.serving import WAIT_SECONDS
+
+# Hypothesis's own for machines that are shared: no time limits, and the same examples in every run.
+hypothesis.settings.load_profile("ci")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quiet_background() -> Iterator[None]:
+    """No server of these tests asks providers for their health on its own: their fakes count what they are asked."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(catalogue, "FIRST_CHECK_SECONDS", 1e6)
+        yield
 
 
 @pytest.fixture(scope="session")
-def application_url(django_db_setup: None, django_db_blocker: object) -> Iterator[str]:
+def application() -> InFlight:
     from neiroha_site.asgi import application
 
+    return InFlight(application)
+
+
+@pytest.fixture(scope="session")
+def application_url(django_db_setup: None, django_db_blocker: object, application: InFlight) -> Iterator[str]:
     with django_db_blocker.unblock(), serve(application) as url:  # type: ignore[attr-defined]
         yield url
 
 
 @pytest.fixture
-def server(transactional_db: None, application_url: str) -> str:
-    """The address of the running application, with an empty database."""
+def server(transactional_db: None, application_url: str, application: InFlight) -> Iterator[str]:
+    """The address of the running application, with an empty database; what a test asked of it ends with the test."""
     windows.clear()
     bump()
-    return application_url
+    yield application_url
+    application.wait_until_idle()
+    for loop, running in list(runtime._runtimes.items()):
+        for writer in (running.recorder, running.engine.ledger):
+            asyncio.run_coroutine_threadsafe(writer.flush(), loop).result(WAIT_SECONDS)
 
 
 @pytest.fixture
 def client_http(server: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server, timeout=60, trust_env=False) as client:
+    with httpx.Client(base_url=server, timeout=120, trust_env=False) as client:
         yield client
 
 

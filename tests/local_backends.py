@@ -35,7 +35,7 @@ from tests.hearing import assert_heard
 from tests.upstreams.common import Refusal, spoken_samples
 from tests.upstreams.neiroha_backend import BackendUpstream, speak
 from tests.upstreams.openai import OpenAIUpstream
-from tests.upstreams.serving import Stage, read_request, serve, serve_raw
+from tests.upstreams.serving import HURRIED_SECONDS, PATIENT_SECONDS, Stage, closed_port, read_request, serve, serve_raw
 
 KEY = "sk-top-secret-0123456789"
 TEXT = "The quick brown fox jumps over the lazy dog."
@@ -59,7 +59,7 @@ async def take(adapter: NeirohaBackend, request: SpeechRequest) -> tuple[bytes, 
 
 
 def make(kind: str, client: httpx.AsyncClient, base_url: str, **values: Any) -> Any:
-    config = ProviderConfig(id=1, name="Attic", kind=kind, base_url=base_url, timeout=20)
+    config = ProviderConfig(id=1, name="Attic", kind=kind, base_url=base_url, timeout=PATIENT_SECONDS)
     return adapter_class(kind)(replace(config, **values), client)
 
 
@@ -216,7 +216,7 @@ class BackendContract:
         self, upstream: BackendUpstream, client: httpx.AsyncClient, url: str
     ) -> None:
         upstream.switches.held = True
-        adapter = make(self.kind, client, url, timeout=0.3)
+        adapter = make(self.kind, client, url, timeout=HURRIED_SECONDS)
         with pytest.raises(UpstreamTimeout):
             await take(adapter, self.direct)
         assert not (await adapter.health()).reachable
@@ -268,12 +268,11 @@ class BackendContract:
         assert bodies[0] == bodies[1] != b"", "the whole request was sent once more"
 
     async def test_a_closed_port_is_unreachable(self, client: httpx.AsyncClient) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            port = listener.getsockname()[1]
-        adapter = make(self.kind, client, f"http://127.0.0.1:{port}")
-        with pytest.raises(UpstreamUnreachable):
-            await take(adapter, self.direct)
-        health = await adapter.health()
+        with closed_port() as port:
+            adapter = make(self.kind, client, f"http://127.0.0.1:{port}")
+            with pytest.raises(UpstreamUnreachable):
+                await take(adapter, self.direct)
+            health = await adapter.health()
         assert (health.reachable, health.right_kind) == (False, None)
 
     async def test_no_failure_shows_the_key(

@@ -38,7 +38,7 @@ from providers.speech import AudioFormat, ProviderConfig, SpeechAudio, SpeechReq
 from tests.hearing import assert_heard
 from tests.upstreams.azure import OUTPUT_FORMATS, VOICES, AzureUpstream, Said, listed, nothing, parse
 from tests.upstreams.common import Refusal, spoken_samples
-from tests.upstreams.serving import Stage, read_request, serve, serve_raw
+from tests.upstreams.serving import HURRIED_SECONDS, PATIENT_SECONDS, Stage, closed_port, read_request, serve, serve_raw
 
 KEY = "0123456789abcdef0123456789abcdef"
 TEXT = "The quick brown fox jumps over the lazy dog."
@@ -75,7 +75,7 @@ def adapter(client: httpx.AsyncClient, url: str) -> AzureAdapter:
 
 
 def make_adapter(client: httpx.AsyncClient, base_url: str, **values: Any) -> AzureAdapter:
-    config = ProviderConfig(id=1, name="Faraway", kind="azure", base_url=base_url, key=KEY, timeout=20)
+    config = ProviderConfig(id=1, name="Faraway", kind="azure", base_url=base_url, key=KEY, timeout=PATIENT_SECONDS)
     return AzureAdapter(replace(config, **values), client)
 
 
@@ -147,7 +147,7 @@ async def test_the_server_refuses_other_headers(url: str, headers: dict[str, str
         "x-microsoft-outputformat": "riff-24khz-16bit-mono-pcm",
         "ocp-apim-subscription-key": KEY,
     }
-    async with httpx.AsyncClient(trust_env=False) as plain:
+    async with httpx.AsyncClient(timeout=60, trust_env=False) as plain:
         content = (SPEAK % (VOICE % "Hi")).encode()
         answer = await plain.post(f"{url}/cognitiveservices/v1", content=content, headers=good | headers)
     assert answer.status_code == status
@@ -472,7 +472,7 @@ async def test_no_failure_shows_the_key(
 async def test_a_stalled_service_is_asked_once(upstream: AzureUpstream, client: httpx.AsyncClient, url: str) -> None:
     upstream.switches.held = True
     with pytest.raises(UpstreamTimeout):
-        await take(make_adapter(client, url, timeout=1.0))
+        await take(make_adapter(client, url, timeout=HURRIED_SECONDS))
     await asyncio.to_thread(upstream.wait_for, lambda seen: seen.disconnects == 1)
     assert len(upstream.requests) == 1
 
@@ -482,7 +482,7 @@ async def test_a_stream_that_stalls_is_a_timeout(upstream: AzureUpstream, client
     await take(make_adapter(client, url))
     upstream.switches.gated = True
     upstream.release()
-    async with make_adapter(client, url, timeout=1.0).speak(REQUEST) as audio:
+    async with make_adapter(client, url, timeout=3 * HURRIED_SECONDS).speak(REQUEST) as audio:
         await anext(audio.chunks)
         with pytest.raises(UpstreamTimeout):
             await anext(audio.chunks)
@@ -582,9 +582,8 @@ async def test_health_of_something_else(upstream: AzureUpstream, adapter: AzureA
 
 
 async def test_health_of_a_closed_port(client: httpx.AsyncClient) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    health = await make_adapter(client, f"http://127.0.0.1:{port}").health()
+    with closed_port() as port:
+        health = await make_adapter(client, f"http://127.0.0.1:{port}").health()
     assert not health.reachable
     assert "nothing accepts connections" in health.reason
 

@@ -6,7 +6,6 @@ import asyncio
 import base64
 import gc
 import json
-import socket
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from typing import Any
@@ -45,7 +44,7 @@ from tests.upstreams.chat_completions import (
     reference_wav,
 )
 from tests.upstreams.common import Refusal, speak, spoken_samples
-from tests.upstreams.serving import Stage, serve
+from tests.upstreams.serving import HURRIED_SECONDS, PATIENT_SECONDS, Stage, closed_port, serve
 
 KEY = "sk-top-secret-0123456789"
 TEXT = "The quick brown fox jumps over the lazy dog."
@@ -83,7 +82,7 @@ def adapter(client: httpx.AsyncClient, url: str) -> ChatCompletionsAdapter:
 
 
 def make_adapter(client: httpx.AsyncClient, base_url: str, **values: Any) -> ChatCompletionsAdapter:
-    config = ProviderConfig(id=1, name="Faraway", kind="chat_completions", base_url=base_url, timeout=20)
+    config = ProviderConfig(id=1, name="Faraway", kind="chat_completions", base_url=base_url, timeout=PATIENT_SECONDS)
     return ChatCompletionsAdapter(replace(config, **values), client)
 
 
@@ -601,7 +600,7 @@ async def test_sound_is_handed_on_as_it_comes(upstream: ChatUpstream, adapter: C
 async def test_a_stalled_server_is_asked_once(upstream: ChatUpstream, client: httpx.AsyncClient, url: str) -> None:
     upstream.switches.held = True
     with pytest.raises(UpstreamTimeout):
-        await take(make_adapter(client, url, timeout=1.0))
+        await take(make_adapter(client, url, timeout=HURRIED_SECONDS))
     await asyncio.to_thread(upstream.wait_for, lambda seen: seen.disconnects == 1)
     assert len(upstream.requests) == 1
 
@@ -611,7 +610,7 @@ async def test_a_stream_that_stalls_is_a_timeout(upstream: ChatUpstream, client:
     await take(make_adapter(client, url), replace(MIMO, model="mimo-v2-tts", voice="mimo_default"))
     upstream.switches.gated = True
     upstream.release(2)
-    adapter = make_adapter(client, f"{url}/v1", timeout=1.0)
+    adapter = make_adapter(client, f"{url}/v1", timeout=3 * HURRIED_SECONDS)
     async with adapter.speak(replace(MIMO, model="mimo-v2-tts", voice="mimo_default")) as audio:
         await anext(audio.chunks)
         with pytest.raises(UpstreamTimeout):
@@ -736,9 +735,8 @@ async def test_health_of_something_else(upstream: ChatUpstream, client: httpx.As
 
 
 async def test_health_of_a_closed_port(client: httpx.AsyncClient) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    health = await make_adapter(client, f"http://127.0.0.1:{port}/v1").health()
+    with closed_port() as port:
+        health = await make_adapter(client, f"http://127.0.0.1:{port}/v1").health()
     assert not health.reachable
     assert "nothing accepts connections" in health.reason
 

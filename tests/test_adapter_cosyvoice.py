@@ -21,7 +21,7 @@ from tests.local_backends import KEY, TEXT, WORDS, BackendContract, heard, make,
 from tests.test_api_errors import say
 from tests.upstreams.common import Refusal
 from tests.upstreams.cosyvoice import CosyVoiceUpstream
-from tests.upstreams.serving import serve
+from tests.upstreams.serving import HURRIED_SECONDS, serve
 
 ADA = SpeechRequest(TEXT, voice="ada", model="studio")
 CLONE = SpeechRequest(TEXT, task_mode=TaskMode.CLONE, reference=recording(4), prompt_text=WORDS)
@@ -92,7 +92,7 @@ class TestCosyVoice(BackendContract):
         self, upstream: CosyVoiceUpstream, adapter: CosyVoiceAdapter, url: str
     ) -> None:
         upstream.switches.ffmpeg = False
-        async with httpx.AsyncClient(trust_env=False) as plain:
+        async with httpx.AsyncClient(timeout=60, trust_env=False) as plain:
             answer = await plain.post(f"{url}/v1/audio/speech", json={"input": TEXT, "voice": "ada"})
         assert (answer.status_code, answer.json()["error"]["code"]) == (404, "invalid_reference_audio")
         data, _ = await take(adapter, ADA)
@@ -193,9 +193,9 @@ class TestCosyVoice(BackendContract):
     async def test_a_backend_that_clones_is_not_ill(
         self, upstream: CosyVoiceUpstream, client: httpx.AsyncClient, url: str
     ) -> None:
-        busy = make(self.kind, client, url, timeout=5)
+        busy = make(self.kind, client, url)
         # Its health waits no longer than this, while its speech waits as long as it takes.
-        busy_health = make(self.kind, client, url, timeout=0.3)
+        busy_health = make(self.kind, client, url, timeout=HURRIED_SECONDS)
         upstream.switches.chunked = upstream.switches.gated = True
         call = asyncio.create_task(take(busy, CLONE))
         await asyncio.to_thread(upstream.wait_for, lambda seen: bool(seen.spoken))
@@ -205,7 +205,7 @@ class TestCosyVoice(BackendContract):
         assert (health.reachable, health.reason) == (True, "")
         upstream.release(10_000)
         heard(TEXT, (await call)[0])
-        assert (await busy_health.health()).reachable
+        assert (await make(self.kind, client, url).health()).reachable
 
     @pytest.mark.parametrize(("body", "log"), [(b"[]", ""), (b'{"content":"a"}', "a"), (b"<html>", None)])
     async def test_an_odd_log(
@@ -220,7 +220,7 @@ class TestCosyVoice(BackendContract):
 
     async def test_the_key_is_taken_in_both_headers(self, upstream: CosyVoiceUpstream, url: str) -> None:
         upstream.switches.key = KEY
-        async with httpx.AsyncClient(trust_env=False) as plain:
+        async with httpx.AsyncClient(timeout=60, trust_env=False) as plain:
             for headers, status in (
                 ({"authorization": f"Bearer {KEY}"}, 200),
                 ({"authorization": f"bearer {KEY}"}, 401),

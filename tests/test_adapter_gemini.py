@@ -6,7 +6,6 @@ import asyncio
 import base64
 import gc
 import json
-import socket
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from typing import Any
@@ -38,7 +37,7 @@ from tests.hearing import assert_heard
 from tests.upstreams.common import Refusal, spoken_samples
 from tests.upstreams.events import true_wav
 from tests.upstreams.gemini import PROMPTED, TTS_MODELS, VERBATIM, VOICES, GeminiUpstream, error, quota_error
-from tests.upstreams.serving import Stage, serve
+from tests.upstreams.serving import HURRIED_SECONDS, PATIENT_SECONDS, Stage, closed_port, serve
 
 KEY = "AIzaTopSecret0123456789"
 TEXT = "The quick brown fox jumps over the lazy dog."
@@ -75,7 +74,7 @@ def adapter(client: httpx.AsyncClient, url: str) -> GeminiAdapter:
 
 
 def make_adapter(client: httpx.AsyncClient, base_url: str, **values: Any) -> GeminiAdapter:
-    config = ProviderConfig(id=1, name="Faraway", kind="gemini", base_url=base_url, key=KEY, timeout=20)
+    config = ProviderConfig(id=1, name="Faraway", kind="gemini", base_url=base_url, key=KEY, timeout=PATIENT_SECONDS)
     return GeminiAdapter(replace(config, **values), client)
 
 
@@ -165,7 +164,7 @@ def test_googles_own_client_sees_voices_and_keys_refused(url: str, sdk: genai.Cl
 
 @pytest.mark.parametrize(("headers", "status"), [({}, 403), ({"authorization": f"Bearer {KEY}"}, 401)])
 async def test_the_server_wants_the_key_in_its_own_header(url: str, headers: dict[str, str], status: int) -> None:
-    async with httpx.AsyncClient(trust_env=False) as plain:
+    async with httpx.AsyncClient(timeout=60, trust_env=False) as plain:
         answer = await plain.get(f"{url}/v1beta/models", headers=headers)
     assert answer.status_code == status
 
@@ -511,7 +510,7 @@ async def test_sound_is_handed_on_as_it_comes(upstream: GeminiUpstream, adapter:
 async def test_a_stalled_service_is_asked_once(upstream: GeminiUpstream, client: httpx.AsyncClient, url: str) -> None:
     upstream.switches.held = True
     with pytest.raises(UpstreamTimeout):
-        await take(make_adapter(client, url, timeout=1.0))
+        await take(make_adapter(client, url, timeout=HURRIED_SECONDS))
     await asyncio.to_thread(upstream.wait_for, lambda seen: seen.disconnects == 1)
     assert len(upstream.requests) == 1
 
@@ -521,7 +520,7 @@ async def test_a_stream_that_stalls_is_a_timeout(upstream: GeminiUpstream, clien
     await take(make_adapter(client, url))
     upstream.switches.gated = True
     upstream.release()
-    async with make_adapter(client, url, timeout=1.0).speak(REQUEST) as audio:
+    async with make_adapter(client, url, timeout=3 * HURRIED_SECONDS).speak(REQUEST) as audio:
         await anext(audio.chunks)
         with pytest.raises(UpstreamTimeout):
             await anext(audio.chunks)
@@ -680,9 +679,8 @@ async def test_health_of_a_wrong_key(client: httpx.AsyncClient, url: str, key: s
 
 
 async def test_health_of_a_closed_port(client: httpx.AsyncClient) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    health = await make_adapter(client, f"http://127.0.0.1:{port}").health()
+    with closed_port() as port:
+        health = await make_adapter(client, f"http://127.0.0.1:{port}").health()
     assert not health.reachable
     assert "nothing accepts connections" in health.reason
 

@@ -72,7 +72,7 @@ class TestGPTSoVITS(BackendContract):
     async def test_a_voice_id_that_breaks_the_answer_is_refused_before_it_is_sent(
         self, upstream: GPTSoVITSUpstream, adapter: GPTSoVITSAdapter, model: str, url: str
     ) -> None:
-        async with httpx.AsyncClient(trust_env=False) as plain:
+        async with httpx.AsyncClient(timeout=60, trust_env=False) as plain:
             answer = await plain.post(f"{url}/v1/audio/speech", json={"input": TEXT, "voice": "小雅"})
         assert answer.status_code == 400, "the backend's own trap"
         upstream.spoken.clear()
@@ -85,7 +85,7 @@ class TestGPTSoVITS(BackendContract):
         self, upstream: GPTSoVITSUpstream, adapter: GPTSoVITSAdapter, url: str
     ) -> None:
         upstream.switches.ffmpeg = False
-        async with httpx.AsyncClient(trust_env=False) as plain:
+        async with httpx.AsyncClient(timeout=60, trust_env=False) as plain:
             answer = await plain.post(f"{url}/v1/audio/speech", json={"input": TEXT, "voice": "ada"})
         assert (answer.status_code, answer.json()["error"]["code"]) == (404, "invalid_request")
         data, _ = await take(adapter, ADA)

@@ -36,7 +36,16 @@ from providers.http import make_client
 from providers.speech import AudioFormat, Model, ProviderConfig, SpeechAudio, SpeechRequest, Voice
 from tests.hearing import assert_heard
 from tests.upstreams.openai import MODELS, SPEECH_MODELS, VOICE_SHAPES, VOICES, OpenAIUpstream, Refusal, speak
-from tests.upstreams.serving import Stage, read_request, serve, serve_raw, serving
+from tests.upstreams.serving import (
+    HURRIED_SECONDS,
+    PATIENT_SECONDS,
+    Stage,
+    closed_port,
+    read_request,
+    serve,
+    serve_raw,
+    serving,
+)
 
 KEY = "sk-top-secret-0123456789"
 TEXT = "The quick brown fox jumps over the lazy dog."
@@ -78,7 +87,7 @@ def adapter(client: httpx.AsyncClient, url: str) -> OpenAIAdapter:
 
 
 def make_adapter(client: httpx.AsyncClient, base_url: str, **values: Any) -> OpenAIAdapter:
-    config = ProviderConfig(id=1, name="Faraway", kind="openai", base_url=base_url, timeout=20)
+    config = ProviderConfig(id=1, name="Faraway", kind="openai", base_url=base_url, timeout=PATIENT_SECONDS)
     return OpenAIAdapter(replace(config, **values), client)
 
 
@@ -126,7 +135,7 @@ async def test_openais_own_client_understands_the_servers_refusals(upstream: Ope
 
 @pytest.mark.parametrize("body", [{}, {"model": None}, {"model": "tts-1", "voice": "nova"}, {"speed": "fast"}, []])
 async def test_the_server_refuses_what_is_missing_or_null(url: str, body: object) -> None:
-    async with httpx.AsyncClient(trust_env=False) as plain:
+    async with httpx.AsyncClient(timeout=60, trust_env=False) as plain:
         answer = await plain.post(f"{url}/v1/audio/speech", json=body)
     assert answer.status_code == 400
     assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
@@ -327,15 +336,17 @@ async def test_a_refusal_is_translated(
 async def test_a_stalled_server_is_asked_once(upstream: OpenAIUpstream, client: httpx.AsyncClient, url: str) -> None:
     upstream.switches.held = True
     with pytest.raises(UpstreamTimeout):
-        await take(make_adapter(client, url, timeout=0.3))
+        await take(make_adapter(client, url, timeout=HURRIED_SECONDS))
     await asyncio.to_thread(upstream.wait_for, lambda seen: seen.disconnects == 1)
     assert len(upstream.requests) == 1
 
 
 async def test_a_stream_that_stalls_is_a_timeout(upstream: OpenAIUpstream, client: httpx.AsyncClient, url: str) -> None:
+    # The words are made beforehand, so that only the stall takes time.
+    await take(make_adapter(client, f"{url}/v1"))
     upstream.switches.gated = True
     upstream.release()
-    async with make_adapter(client, f"{url}/v1", timeout=0.3).speak(REQUEST) as audio:
+    async with make_adapter(client, f"{url}/v1", timeout=3 * HURRIED_SECONDS).speak(REQUEST) as audio:
         await anext(audio.chunks)
         with pytest.raises(UpstreamTimeout):
             await anext(audio.chunks)
@@ -597,9 +608,8 @@ async def test_health_of_a_wrong_key(upstream: OpenAIUpstream, client: httpx.Asy
 
 
 async def test_health_of_a_closed_port(client: httpx.AsyncClient) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    health = await make_adapter(client, f"http://127.0.0.1:{port}/v1").health()
+    with closed_port() as port:
+        health = await make_adapter(client, f"http://127.0.0.1:{port}/v1").health()
     assert not health.reachable
     assert "nothing accepts connections" in health.reason
 

@@ -61,7 +61,7 @@ class TestVoxCPM(BackendContract):
     async def test_an_unknown_voice_never_gets_another_ones_speech(
         self, upstream: VoxCPMUpstream, adapter: VoxCPMAdapter, url: str
     ) -> None:
-        async with httpx.AsyncClient(trust_env=False) as plain:
+        async with httpx.AsyncClient(timeout=60, trust_env=False) as plain:
             answer = await plain.post(f"{url}/api/voxcpm/tts", json={"text": TEXT, "voice_id": "nobody"})
         assert (answer.status_code, answer.headers["x-neiroha-voice"]) == (200, "nobody"), "the backend's own trap"
         upstream.spoken.clear()
@@ -295,7 +295,7 @@ class TestVoxCPM(BackendContract):
 
     async def test_the_key_is_taken_in_both_headers(self, upstream: VoxCPMUpstream, url: str) -> None:
         upstream.switches.key = KEY
-        async with httpx.AsyncClient(trust_env=False) as plain:
+        async with httpx.AsyncClient(timeout=60, trust_env=False) as plain:
             for headers, status in (
                 ({"authorization": f"bearer {KEY}"}, 200),
                 ({"x-api-key": KEY}, 200),

@@ -16,7 +16,7 @@ from providers.errors import ProviderError, SpeechError, VoiceNotFound
 from providers.http import make_client
 from providers.options import clean_options, with_defaults
 from providers.speech import AudioFormat, OptionType, ProviderConfig, Reference, SpeechRequest, TaskMode
-from tests.upstreams.serving import serve_raw
+from tests.upstreams.serving import HURRIED_SECONDS, PATIENT_SECONDS, read_request, serve_raw
 
 SECRET = "sk-very-secret-key-0123456789"
 FIELDS = {"model", "voice", "reference", "prompt_text", "prompt_language", "language", "instruction"}
@@ -32,7 +32,7 @@ def config(kind: str, base_url: str = "http://127.0.0.1:9") -> ProviderConfig:
         kind=kind,
         base_url=base_url,
         key=SECRET,
-        timeout=3,
+        timeout=PATIENT_SECONDS,
         options=with_defaults(declared, {}),
     )
 
@@ -131,7 +131,7 @@ def echo_refusal(status: str) -> Callable[[socket.socket], None]:
     """A server that repeats the request, key and all, in its refusal, and closes."""
 
     def answer(connection: socket.socket) -> None:
-        received = connection.recv(65536)
+        received = read_request(connection)
         body = b'{"error": {"message": "Refused: ' + SECRET.encode() + b'"}}'
         head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
         connection.sendall(head.encode() + b"Connection: close\r\n\r\n" + body)
@@ -160,7 +160,7 @@ async def test_a_silent_provider_times_out(kind: str) -> None:
             pass
 
     async with serve_raw(*[hold] * 12) as url, make_client() as client:
-        adapter = adapters.adapter_class(kind)(replace(config(kind), base_url=url, timeout=0.3), client)
+        adapter = adapters.adapter_class(kind)(replace(config(kind), base_url=url, timeout=HURRIED_SECONDS), client)
         mode = next(iter(adapter.capabilities.task_modes))
         with pytest.raises(ProviderError) as caught:
             await attempt(adapter, request(kind, mode))

@@ -16,13 +16,30 @@ from pathlib import Path
 import psutil
 import pytest
 
-from benchmarks import measure_embedded, measure_first_byte, measure_memory, measure_speech
+from benchmarks import (
+    measure_embedded,
+    measure_fairness,
+    measure_first_byte,
+    measure_memory,
+    measure_queue,
+    measure_speech,
+    measure_tickets,
+)
 from benchmarks.figures import Spread, Table, percentile, ratios
 from benchmarks.load import run
-from benchmarks.processes import ROOT, BenchmarkError, environment, server
+from benchmarks.processes import ROOT, BenchmarkError, answer_of, environment, server
 from benchmarks.stage import Settings, Stage, stage
 
-SMALL = Settings(rounds=1, requests=20, concurrencies=(4,), held=(20,))
+SMALL = Settings(
+    rounds=1,
+    requests=20,
+    concurrencies=(4,),
+    held=(20,),
+    waiting=(20,),
+    idle_seconds=0.5,
+    tickets=(20,),
+    answers=200,
+)
 WAIT_SECONDS = 120
 
 
@@ -36,6 +53,13 @@ def table_rows(table: Table) -> list[list[str]]:
     """The cells of a table as it is shown, heading first."""
     lines = [line for line in table.shown().splitlines() if line.startswith("| ")]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def longest_waits(small: Stage) -> list[float]:
+    """Seconds that requests waited for the narrow provider, longest first."""
+    with contextlib.closing(sqlite3.connect(small.data_dir / "neiroha.sqlite3")) as database:
+        rows = database.execute("SELECT queue_ms FROM api_requestlog WHERE provider = 'narrow' ORDER BY queue_ms DESC")
+        return [milliseconds / 1000 for (milliseconds,) in rows]
 
 
 def logged(small: Stage) -> list[tuple[str, str, int]]:
@@ -100,6 +124,56 @@ def test_held_requests(small: Stage) -> None:
 def test_more_held_requests_than_one_provider_takes_wait_in_the_queue() -> None:
     assert replace(SMALL, held=(300, 1000)).providers == 16
     assert SMALL.providers == 1
+
+
+def test_requests_that_wait_in_the_queue(small: Stage) -> None:
+    (crowd,) = measure_queue.measure(small)
+    (wait,) = crowd.rounds
+    assert crowd.waiting == 20
+    assert wait.direct > 0 and wait.enter > 0 and wait.leave > 0
+    assert 0 <= wait.idle < 1 and 0 <= crowd.calm < 1
+    assert wait.added == pytest.approx(wait.enter + wait.leave - wait.direct)
+    for memory in (crowd.before, crowd.held, crowd.after):
+        assert 0 < memory.unique <= memory.resident
+    assert small.control("state")["held"] == 0
+    # All of them waited for as long as the idle server was watched.
+    assert longest_waits(small)[:20][-1] >= SMALL.idle_seconds
+    heading, row = table_rows(measure_queue.table([crowd]))
+    assert len(row) == len(heading)
+
+
+def test_the_queue_alone(small: Stage) -> None:
+    (tickets,) = measure_tickets.measure(small)
+    assert tickets.waiting == 20
+    for trial in (*tickets.queue, *tickets.semaphore):
+        assert min(trial.enter, trial.turn, trial.leave, trial.give_up) > 0
+    assert tickets.queue[0].snapshot > 0
+    heading, *rows = table_rows(measure_tickets.table([tickets]))
+    assert [row[:2] for row in rows] == [["20", "queue"], ["20", "semaphore"]]
+    assert {len(row) for row in rows} == {len(heading)}
+
+
+def test_fairness(small: Stage) -> None:
+    series = measure_fairness.measure(small)
+    for shares in series:
+        assert len(shares.callers) == measure_fairness.CALLERS
+        assert sum(map(len, shares.callers)) + len(shares.batch) == SMALL.answers
+        assert bool(shares.batch) == bool(shares.scenario.batch)
+        assert 0.1 <= shares.jain <= 1
+    heading, *rows = table_rows(measure_fairness.table(series))
+    assert [row[1] for row in rows].count("batch") == 3
+    assert {len(row) for row in rows} == {len(heading)}
+
+
+def test_jains_index() -> None:
+    (scenario, *_) = measure_fairness.scenarios(40)
+    assert measure_fairness.Shares(scenario, [[0.1] * 4] * 10, []).jain == 1
+    assert measure_fairness.Shares(scenario, [[0.1] * 40, *[[]] * 9], []).jain == pytest.approx(0.1)
+
+
+def test_a_measurement_that_fails_in_its_own_process() -> None:
+    with pytest.raises(BenchmarkError, match="(?s)measure_fairness ended with 1.*TypeError"):
+        answer_of("benchmarks.measure_fairness", {"nothing": "known"})
 
 
 def test_a_refused_request_ends_the_run(small: Stage, capfd: pytest.CaptureFixture[str]) -> None:

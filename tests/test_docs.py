@@ -461,7 +461,7 @@ class TestAdapterInContributing:
     @pytest.fixture
     async def adapter(self, skeleton: ModuleType, upstream: PlainUpstream) -> AsyncIterator[Adapter]:
         async with serving(upstream) as url, make_client() as client:
-            config = ProviderConfig(id=1, name="Plain one", kind="plain", base_url=f"{url}/", key="secret", timeout=20)
+            config = ProviderConfig(id=1, name="Plain one", kind="plain", base_url=f"{url}/", key="secret", timeout=60)
             yield skeleton.PlainAdapter(config, client)
 
     async def test_it_speaks(self, adapter: Adapter) -> None:
@@ -497,7 +497,7 @@ def test_the_pictures_are_pictures() -> None:
 
 
 async def test_health_tells_what_the_page_about_silence_says(server: str) -> None:
-    async with httpx.AsyncClient(base_url=server, trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=server, timeout=60, trust_env=False) as client:
         refused = await client.get("/health", headers={"host": "192.168.1.20:8976"})
         assert refused.json()["error"]["code"] == "host_not_allowed"
         assert (await client.get("/health")).json() == {"status": "ok", "api": "on"}

@@ -17,9 +17,9 @@ from providers.http import exchange, make_client
 from providers.models import Provider, validate_base_url
 from providers.speech import ProviderConfig
 from tests.upstreams.openai import OpenAIUpstream, Refusal
-from tests.upstreams.serving import serving
+from tests.upstreams.serving import PATIENT_SECONDS, closed_port, serving
 
-CONFIG = ProviderConfig(id=1, name="Faraway", kind="openai", key="sk-secret-0123456789", timeout=5)
+CONFIG = ProviderConfig(id=1, name="Faraway", kind="openai", key="sk-secret-0123456789", timeout=PATIENT_SECONDS)
 
 ALLOWED = [
     *("127.0.0.1", "127.255.0.9", "::1", "10.0.0.5", "172.16.3.4", "192.168.1.2", "100.64.0.7", "fd12:3456::7"),
@@ -218,11 +218,11 @@ async def test_a_name_with_one_refused_address_is_called_at_the_others(url: str)
 
 
 async def test_a_name_whose_allowed_address_is_down_is_unreachable_for_now() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    async with make_client(FakeResolver(speech_example=[["127.0.0.1", "169.254.7.7"]])) as client:
-        with pytest.raises(UpstreamUnreachable, match="nothing accepts connections"):
-            await list_models(client, f"http://speech.example:{port}")
+    resolver = FakeResolver(speech_example=[["127.0.0.1", "169.254.7.7"]])
+    with closed_port() as port:
+        async with make_client(resolver) as client:
+            with pytest.raises(UpstreamUnreachable, match="nothing accepts connections"):
+                await list_models(client, f"http://speech.example:{port}")
 
 
 async def test_a_name_without_addresses_is_unknown(url: str) -> None:

@@ -38,11 +38,20 @@ from providers.http import (
 from providers.speech import ProviderConfig
 from providers.transport import is_loopback
 from tests.upstreams.openai import OpenAIUpstream
-from tests.upstreams.serving import Exchange, read_request, reset, serve_raw, serving
+from tests.upstreams.serving import (
+    HURRIED_SECONDS,
+    PATIENT_SECONDS,
+    Exchange,
+    closed_port,
+    read_request,
+    reset,
+    serve_raw,
+    serving,
+)
 
 KEY = "sk-top-secret-0123456789"
-CONFIG = ProviderConfig(id=1, name="Faraway", kind="openai", key=KEY, timeout=5)
-HURRIED = ProviderConfig(id=1, name="Faraway", kind="openai", key=KEY, timeout=0.3)
+CONFIG = ProviderConfig(id=1, name="Faraway", kind="openai", key=KEY, timeout=PATIENT_SECONDS)
+HURRIED = ProviderConfig(id=1, name="Faraway", kind="openai", key=KEY, timeout=HURRIED_SECONDS)
 WHOLE = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 
 
@@ -185,9 +194,7 @@ async def test_what_came_before_a_cut_is_handed_on(client: httpx.AsyncClient) ->
 
 
 async def test_a_closed_port_is_unreachable(client: httpx.AsyncClient) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    with pytest.raises(UpstreamUnreachable, match="nothing accepts connections") as caught:
+    with closed_port() as port, pytest.raises(UpstreamUnreachable, match="nothing accepts connections") as caught:
         await post(client, f"http://127.0.0.1:{port}/v1?secret=1")
     assert str(port) not in caught.value.message
 
@@ -545,9 +552,9 @@ def test_when_to_try_again(headers: dict[str, str], seconds: float | None) -> No
 
 
 def test_when_to_try_again_by_date() -> None:
-    wait = retry_after(httpx.Headers({"retry-after": formatdate(time.time() + 100, usegmt=True)}))
+    wait = retry_after(httpx.Headers({"retry-after": formatdate(time.time() + 1000, usegmt=True)}))
     assert wait is not None
-    assert 90 <= wait <= 100
+    assert 900 <= wait <= 1000
 
 
 def test_a_message_is_one_short_line_without_the_key() -> None:
@@ -594,7 +601,7 @@ async def test_an_error_whose_body_fails_keeps_its_status(
     script = ending(b"HTTP/1.1 401 No\r\nContent-Length: 900\r\n\r\n", b"wrong key")
     async with serve_raw(script) as url:
         with pytest.raises(UpstreamUnauthorized, match="answered 401"):
-            await post(client, url, ProviderConfig(id=1, name="Faraway", kind="openai", timeout=20))
+            await post(client, url, ProviderConfig(id=1, name="Faraway", kind="openai", timeout=PATIENT_SECONDS))
 
 
 async def test_a_long_list_is_refused(client: httpx.AsyncClient) -> None:

@@ -13,13 +13,14 @@ from providers.ledger import KEEP, DatabaseLedger
 from providers.limits import Cost
 from providers.models import Provider, UsageMinute
 from providers.speech import ProviderConfig
+from tests.local_time import zone_where_it_is
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
 def provider() -> Provider:
-    return Provider.objects.create(name="Up", kind="embedded", time_zone="Asia/Tokyo")
+    return Provider.objects.create(name="Up", kind="embedded", time_zone=zone_where_it_is(3))
 
 
 def run[T](work: Coroutine[Any, Any, T]) -> T:

@@ -23,13 +23,14 @@ from providers.errors import (
     UpstreamFailed,
     UpstreamUnauthorized,
 )
-from providers.limits import COOL_SECONDS, FAILURES_TO_COOL, Cost, StoredUsage
+from providers.limits import COOL_SECONDS, FAILURES_TO_COOL, NOTHING, Cost, StoredUsage
 from providers.queue import Priority, QueueRules, SpeechQueue
 from providers.speech import ProviderConfig
 from tests.fake_clock import FakeClock, settle
 
 BASE = ProviderConfig(id=1, name="One", kind="embedded", max_concurrency=64)
 PATIENT = QueueRules(deadline=None)
+BEGUN = QueueRules(deadline=None, begun=True)
 
 
 class Desk:
@@ -56,8 +57,9 @@ class Desk:
         rules: QueueRules = PATIENT,
         error: SpeechError | None = None,
         hold: asyncio.Event | None = None,
+        day: Cost | None = None,
     ) -> None:
-        async with self.queue.slot(self.provider, cost, priority=priority, source=name, rules=rules):
+        async with self.queue.slot(self.provider, cost, priority=priority, source=name, rules=rules, day=day):
             self.starts.append((name, self.clock.seconds - self._began))
             if hold is not None:
                 await hold.wait()
@@ -170,6 +172,69 @@ async def test_people_who_wait_when_the_day_is_spent_hear_it() -> None:
         calls.provider = replace(calls.provider, requests_per_day=1)
         await calls.ask("p")
         assert isinstance(calls.error("p"), DailyBudgetSpent)
+
+
+async def test_a_long_text_pays_for_its_day_at_the_start() -> None:
+    async with desk(requests_per_day=4) as calls:
+        await calls.ask("first", day=Cost(requests=3))
+        await calls.ask("p", day=Cost(requests=2))
+        assert isinstance(calls.error("p"), DailyBudgetSpent), "only one is left"
+        await calls.ask("q")
+        await calls.ask("second", day=NOTHING, rules=BEGUN)
+        await calls.ask("third", day=NOTHING, rules=BEGUN)
+        assert calls.order == "firstqsecondthird"
+
+
+async def test_what_a_text_did_not_use_of_its_day_comes_back() -> None:
+    async with desk(requests_per_day=3) as calls:
+        await calls.ask("first", day=Cost(requests=3))
+        await calls.ask("b", batch=True)
+        assert calls.order == "first"
+        calls.queue.give_back(calls.provider, Cost(requests=2))
+        await settle()
+        assert calls.order == "firstb"
+
+
+async def test_more_pieces_than_a_days_requests_are_refused_with_the_reason() -> None:
+    async with desk(requests_per_day=4) as calls:
+        await calls.ask("x", day=Cost(requests=5))
+        error = calls.error("x")
+        assert isinstance(error, OverDailyBudget) and "5 requests" in error.message and "4 a day" in error.message
+
+
+async def test_speech_that_has_begun_waits_until_its_provider_has_rested() -> None:
+    async with desk() as calls:
+        await fail_until_cool(calls)
+        await calls.ask("next", rules=BEGUN)
+        assert calls.error("next") is None and calls.order == ""
+        await calls.clock.advance(COOL_SECONDS)
+        assert calls.order == "next"
+
+
+async def test_speech_that_has_begun_stays_when_its_provider_starts_cooling() -> None:
+    async with desk(max_concurrency=1) as calls:
+        for number in range(FAILURES_TO_COOL - 1):
+            await calls.ask(f"x{number}", error=UpstreamFailed("oops"))
+        door = asyncio.Event()
+        await calls.ask("last", error=UpstreamFailed("oops"), hold=door)
+        await calls.ask("next", rules=BEGUN)
+        door.set()
+        await settle()
+        assert calls.error("next") is None
+        await calls.clock.advance(COOL_SECONDS)
+        assert calls.order.endswith("next")
+
+
+async def test_the_snapshot_tells_who_rests_and_why() -> None:
+    async with desk() as calls:
+        await calls.ask("x", error=UpstreamBusy("slow down", retry_after=20))
+        (resting,) = calls.queue.snapshot().resting
+        assert (resting.provider.name, resting.seconds, resting.cooling) == ("One", 20, False)
+        await calls.clock.advance(20)
+        assert calls.queue.snapshot().resting == ()
+        await fail_until_cool(calls)
+        (resting,) = calls.queue.snapshot().resting
+        assert (resting.seconds, resting.cooling) == (COOL_SECONDS, True)
 
 
 async def test_days_are_those_of_the_providers_zone() -> None:

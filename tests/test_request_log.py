@@ -11,12 +11,16 @@ from api import runtime
 from api.models import ApiKey, RequestLog
 from api.record import MAX_PENDING, RequestRecord, RequestRecorder
 from banks.models import Bank
+from providers.models import Provider
+from tests.conftest import add_character
 from tests.test_api_errors import change_settings, say
-from tests.test_api_streams import WAIT_SECONDS, eventually
+from tests.test_api_streams import eventually
+from tests.upstreams.openai import OpenAIUpstream
+from tests.upstreams.serving import WAIT_SECONDS, serve
 
 
 def written(count: int) -> list[RequestLog]:
-    """The log in the order of the requests, once it holds at least so many. A request is noted after its answer has ended."""
+    """The log in the order of the requests, once it holds so many: each is noted after its answer has ended."""
     (running,) = runtime._runtimes.items()
 
     def full() -> bool:
@@ -56,6 +60,28 @@ def test_the_log_holds_metadata_and_neither_text_nor_keys(client_http: httpx.Cli
     assert "private" not in everything and secret not in everything
     key.refresh_from_db()
     assert key.last_used_at is not None
+
+
+def test_what_the_backend_says_is_served_and_logged(client_http: httpx.Client, bank: Bank) -> None:
+    change_settings(log_requests=True)
+    told = {
+        "x-neiroha-model-preset": "tts-large",
+        "x-neiroha-audio-seconds": "1.5",
+        "x-neiroha-output-path": "/srv/outputs/speech.mp3",
+    }
+    with serve(OpenAIUpstream(headers=told)) as url:
+        provider = Provider.objects.create(name="Upstream", kind="openai", base_url=f"{url}/v1")
+        add_character(bank, provider, "Alloy", voice="alloy", model="tts-1")
+        headers = say(client_http, voice="Alloy").headers
+        say(client_http, voice="Alloy", response_format="wav", stream=True)
+    assert headers["x-neiroha-model-preset"] == "tts-large" and headers["x-neiroha-audio-seconds"] == "1.500"
+    assert "x-neiroha-output-path" not in headers
+    whole, streamed = written(2)
+    assert (whole.model_preset, whole.audio_ms) == ("tts-large", 1500)
+    assert whole.inference_ms is not None and whole.inference_ms > 0
+    assert whole.upstream.startswith("audio-seconds: 1.5; model-preset: tts-large; ")
+    assert "/srv" not in whole.upstream
+    assert streamed.inference_ms is not None and streamed.audio_ms is not None
 
 
 def test_refusals_for_the_rate_are_logged_too(client_http: httpx.Client, bank: Bank) -> None:

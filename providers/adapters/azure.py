@@ -19,12 +19,9 @@ from providers.errors import (
     ProviderError,
     SpeechError,
     UnsupportedOption,
-    UpstreamBusy,
-    UpstreamFailed,
-    UpstreamRejected,
     UpstreamUnauthorized,
 )
-from providers.http import Answer, checked_key, error_text, exchange, refusal
+from providers.http import Answer, answered, checked_key, error_text, exchange, refusal
 from providers.speech import (
     AudioFormat,
     Capabilities,
@@ -118,7 +115,7 @@ class AzureAdapter(Adapter):
         except UpstreamUnauthorized as error:
             return Health(True, error.message, key_accepted=False)
         except SpeechError as error:
-            return Health(isinstance(error, (UpstreamRejected, UpstreamBusy, UpstreamFailed)), error.message)
+            return Health(answered(error), error.message)
         return Health(True, "A server answers there, but it does not list Azure's voices.", right_kind=False)
 
     async def _check_expression(self, request: SpeechRequest) -> None:
@@ -172,8 +169,6 @@ class AzureAdapter(Adapter):
 
     def _refusal(self, answer: Answer, sent: str = "") -> ProviderError:
         """Its bodies are mostly empty: the reason may stand beside the status, and the rest is what we know."""
-        phrase = answer._response.reason_phrase
-        reason = phrase if phrase != httpx.codes.get_reason_phrase(answer.status) else ""
         hint = sent if answer.status == 400 else _HINTS.get(answer.status, "")
-        words = "; ".join(filter(None, (reason, error_text(answer.head), hint)))
+        words = "; ".join(filter(None, (answer.reason_phrase, error_text(answer.head), hint)))
         return refusal(answer.status, answer.headers, words.encode(), self.config)

@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from dataclasses import replace
 
 import httpx
 
 from providers.adapters.base import Adapter
 from providers.adapters.chat_dialects import KNOWN_VOICES, Dialect, chat_body, dialect_of, host_dialect
-from providers.adapters.completions import completion_sounds, refused
-from providers.adapters.json_audio import LARGE_BODY_BYTES, begin_audio, in_pieces, json_payloads
+from providers.adapters.completions import completion_sounds
+from providers.adapters.json_audio import begin_audio, json_payloads
 from providers.adapters.listing import parse_models, parse_voices
-from providers.errors import SpeechError, UpstreamBusy, UpstreamFailed, UpstreamRejected, UpstreamUnauthorized
-from providers.http import Answer, bearer, checked_key, exchange
+from providers.adapters.openai_server import ABSENT, WEB_PAGE, ServerAddress, key_is_proved, list_config
+from providers.errors import SpeechError, UpstreamFailed, UpstreamUnauthorized
+from providers.http import Answer, answered, bearer, checked_key, exchange
 from providers.speech import (
     AudioFormat,
     Capabilities,
@@ -31,10 +31,8 @@ from providers.speech import (
     Voice,
 )
 
-LIST_SECONDS = 15.0
 _CHAT_PATH = "/chat/completions"
 _VOICE_PATHS = ("/speakers", "/audio/voices", "/voices")
-_ABSENT = (404, 405)
 # A busy MiMo gateway has been seen to refuse a key that it took before, and to take it again a moment later.
 _REFUSED_KEY_WAITS = (0.2, 0.5)
 
@@ -86,9 +84,7 @@ class ChatCompletionsAdapter(Adapter):
 
     def __init__(self, config: ProviderConfig, client: httpx.AsyncClient) -> None:
         super().__init__(config, client)
-        address, _, self._query = config.base_url.strip().partition("#")[0].partition("?")
-        self._address = address.rstrip("/").removesuffix(_CHAT_PATH).rstrip("/")
-        self._settled = "v1" in self._address.split("/")
+        self._address = ServerAddress(config.base_url, _CHAT_PATH)
         self._key_worked = False
 
     @asynccontextmanager
@@ -97,9 +93,8 @@ class ChatCompletionsAdapter(Adapter):
         # A reference makes the body many megabytes long.
         body = await asyncio.to_thread(chat_body, self.config, request, stream=stream)
         async with self._completion(body, mimo=self._speaks_mimo(request.model)) as answer:
-            if not answer.ok:
-                raise refused(answer, self.config)
-            self._settled = self._key_worked = True
+            answer.check()
+            self._address.settled = self._key_worked = True
             sounds = completion_sounds(json_payloads(answer, self.config), request.text, self.config)
             yield await begin_audio(sounds, answer, self.config)
 
@@ -120,7 +115,7 @@ class ChatCompletionsAdapter(Adapter):
             return list(KNOWN_VOICES[host])
         for path in _VOICE_PATHS:
             async with self._send("GET", path) as answer:
-                if answer.status not in _ABSENT:
+                if answer.status not in ABSENT:
                     answer.check()
                     # Some servers answer every unknown path with their start page.
                     with suppress(UpstreamFailed):
@@ -129,7 +124,7 @@ class ChatCompletionsAdapter(Adapter):
 
     async def models(self) -> list[Model]:
         async with self._send("GET", "/models") as answer:
-            if answer.status in _ABSENT:
+            if answer.status in ABSENT:
                 return []
             answer.check()
             models = parse_models(await answer.json())
@@ -139,27 +134,34 @@ class ChatCompletionsAdapter(Adapter):
     async def health(self) -> Health:
         try:
             async with self._send("GET", "/models") as answer:
-                if answer.status in _ABSENT:
+                if answer.status in ABSENT:
                     return await self._health_without_models()
                 answer.check()
+                if answer.is_web_page:
+                    return Health(True, WEB_PAGE, right_kind=False)
                 parse_models(await answer.json())
+            return Health(True, key_accepted=await self._key_accepted())
         except UpstreamUnauthorized as error:
             return Health(True, error.message + self._key_hint(), key_accepted=False)
         except SpeechError as error:
-            return Health(isinstance(error, (UpstreamRejected, UpstreamBusy, UpstreamFailed)), error.message)
-        # Other servers may list their models to anybody.
-        return Health(True, key_accepted=True if host_dialect(self.config) else None)
+            return Health(answered(error), error.message)
+
+    async def _key_accepted(self) -> bool | None:
+        """MiMo and OpenAI list their models to nobody without a key; other servers may."""
+        if host_dialect(self.config):
+            return True
+        return await key_is_proved(self.client, self.config, self._address.url("/models"))
 
     async def _health_without_models(self) -> Health:
         """Asked with GET, a server that completes chats answers anything but 404, most of them 405."""
         async with self._send("GET", _CHAT_PATH) as answer:
-            if answer.status != 404:
+            if answer.status != 404 and not answer.is_web_page:
                 return Health(True, right_kind=True)
         reason = f"A server answers there, but it has neither models nor {_CHAT_PATH}: check the base URL."
         return Health(True, reason, right_kind=False)
 
     def _key_hint(self) -> str:
-        wrong_plan = self.config.key.startswith("tp-") is not ("//token-plan-" in self._address)
+        wrong_plan = self.config.key.startswith("tp-") is not ("//token-plan-" in self._address.root)
         if host_dialect(self.config) is Dialect.MIMO and wrong_plan:
             return " Keys that begin with tp- work only at https://token-plan-…, all others only at https://api.…"
         return ""
@@ -174,25 +176,12 @@ class ChatCompletionsAdapter(Adapter):
             return {"api-key": key} if key else {}
         return bearer(self.config)
 
-    @asynccontextmanager
-    async def _send(self, method: str, path: str, body: bytes = b"") -> AsyncIterator[Answer]:
-        """Not found at an address without /v1, it is sent once more with it, and what works is remembered."""
-        address = self._address
-        async with self._exchange(method, address + path, body) as answer:
-            if self._settled or answer.status not in _ABSENT:
-                yield answer
-                return
-        async with self._exchange(method, f"{address}/v1{path}", body) as answer:
-            if answer.status not in _ABSENT:
-                self._address, self._settled = f"{address}/v1", True
-            yield answer
+    def _send(self, method: str, path: str, body: bytes = b"") -> AbstractAsyncContextManager[Answer]:
+        return self._address.ask(path, lambda url: self._exchange(method, url, body))
 
     def _exchange(self, method: str, url: str, body: bytes) -> AbstractAsyncContextManager[Answer]:
-        seconds = self.config.timeout if body else min(self.config.timeout, LIST_SECONDS)
-        config = replace(self.config, timeout=seconds)
+        config = self.config if body else list_config(self.config)
         headers = self._authorization()
         if body:
-            headers |= {"content-type": "application/json", "content-length": str(len(body))}
-        query = f"?{self._query}" if self._query else ""
-        content = in_pieces(body) if len(body) > LARGE_BODY_BYTES else body
-        return exchange(self.client, config, method, url + query, headers=headers, content=content)
+            headers["content-type"] = "application/json"
+        return exchange(self.client, config, method, url, headers=headers, content=body)

@@ -11,7 +11,7 @@ from typing import Any
 from providers.adapters.chat_dialects import says_the_same
 from providers.adapters.json_audio import Sound, decode_base64
 from providers.errors import BadAudio, ProviderError, UpstreamFailed, UpstreamRejected
-from providers.http import Answer, refusal, scrubbed
+from providers.http import refusal, scrubbed
 from providers.speech import ProviderConfig
 
 # Errors inside a successful answer have only a name to tell what they are.
@@ -23,12 +23,6 @@ _STATUSES = {
     "invalid_request_error": 400,
     "server_is_overloaded": 503,
 }
-_BASE64 = re.compile(rb"base64,[A-Za-z0-9+/=\\]{16,}")
-
-
-def refused(answer: Answer, config: ProviderConfig) -> ProviderError:
-    """A refusal may quote the request, and with it the reference audio."""
-    return refusal(answer.status, answer.headers, _without_audio(answer.head), config)
 
 
 async def completion_sounds(events: AsyncIterator[Any], text: str, config: ProviderConfig) -> AsyncIterator[Sound]:
@@ -96,8 +90,7 @@ def _choices(event: Any, config: ProviderConfig) -> list[dict[str, Any]]:
     if not isinstance(event, dict):
         raise UpstreamFailed(f"{config.name} sent something that is not a chat completion.")
     if error := event.get("error"):
-        body = _without_audio(json.dumps(event).encode())
-        raise refusal(_status(_object(error)), {}, body, config)
+        raise refusal(_status(_object(error)), {}, json.dumps(event).encode(), config)
     choices = event.get("choices")
     return [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
 
@@ -109,10 +102,6 @@ def _status(error: dict[str, Any]) -> int:
         if name in _STATUSES:
             return _STATUSES[name]
     return 500
-
-
-def _without_audio(body: bytes) -> bytes:
-    return _BASE64.sub(b"base64,[audio]", body)
 
 
 def _object(value: object) -> dict[str, Any]:

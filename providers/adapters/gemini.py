@@ -20,12 +20,11 @@ from providers.adapters.listing import parse_voices
 from providers.errors import (
     ProviderUnavailable,
     SpeechError,
-    UpstreamBusy,
     UpstreamFailed,
     UpstreamRejected,
     UpstreamUnauthorized,
 )
-from providers.http import Answer, checked_key, exchange
+from providers.http import Answer, answered, checked_key, exchange
 from providers.speech import (
     AudioFormat,
     Capabilities,
@@ -86,9 +85,10 @@ class GeminiAdapter(Adapter):
 
     @asynccontextmanager
     async def speak(self, request: SpeechRequest) -> AsyncIterator[SpeechAudio]:
+        model = self._model(request)
         for wait in (*_UNEXPLAINED_WAITS, None):
-            async with self._generate(request) as answer:
-                sounds = gemini_sounds(json_payloads(answer, self.config), self.config)
+            async with self._generate(request, model) as answer:
+                sounds = gemini_sounds(json_payloads(answer, self.config), self.config, model)
                 try:
                     audio = await begin_audio(sounds, answer, self.config)
                 except Unexplained:
@@ -99,17 +99,20 @@ class GeminiAdapter(Adapter):
                     return
             await asyncio.sleep(wait)
 
-    @asynccontextmanager
-    async def _generate(self, request: SpeechRequest) -> AsyncIterator[Answer]:
+    def _model(self, request: SpeechRequest) -> str:
         model = (request.model or str(self.config.options.get("model") or "")).removeprefix("models/")
         if not model:
             raise ProviderUnavailable(f"{self.config.name} needs a model: name one for the voice or for the provider.")
+        return model
+
+    @asynccontextmanager
+    async def _generate(self, request: SpeechRequest, model: str) -> AsyncIterator[Answer]:
         place = style_place(model, str(self.config.options.get("style_place") or ""))
         stream = bool(self.config.options.get("stream", True)) and may_stream(request.text)
         method = "streamGenerateContent?alt=sse" if stream else "generateContent"
         path = f"/models/{quote(model, safe='')}:{method}"
         async with self._exchange("POST", path, json=gemini_body(request, place)) as answer:
-            self._check(answer)
+            self._check(answer, model)
             yield answer
 
     async def models(self) -> list[Model]:
@@ -139,7 +142,7 @@ class GeminiAdapter(Adapter):
         except UpstreamUnauthorized as error:
             return Health(True, error.message, key_accepted=False)
         except SpeechError as error:
-            return Health(isinstance(error, (UpstreamRejected, UpstreamBusy, UpstreamFailed)), error.message)
+            return Health(answered(error), error.message)
         if not isinstance(payload, dict) or "models" not in payload:
             return Health(True, "A server answers there, but it does not list Gemini's models.", right_kind=False)
         return Health(True, key_accepted=True, right_kind=True)
@@ -163,9 +166,9 @@ class GeminiAdapter(Adapter):
                 break
         return entries
 
-    def _check(self, answer: Answer) -> None:
+    def _check(self, answer: Answer, model: str = "") -> None:
         if not answer.ok:
-            raise gemini_refusal(answer.status, answer.headers, answer.head, self.config)
+            raise gemini_refusal(answer.status, answer.headers, answer.head, self.config, model)
 
     def _exchange(self, method: str, path: str, **request: Any) -> AbstractAsyncContextManager[Answer]:
         seconds = self.config.timeout if method == "POST" else min(self.config.timeout, LIST_SECONDS)

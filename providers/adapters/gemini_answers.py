@@ -14,6 +14,7 @@ from providers.errors import (
     ProviderError,
     UpstreamBusy,
     UpstreamFailed,
+    UpstreamQuotaSpent,
     UpstreamRejected,
     UpstreamUnauthorized,
 )
@@ -36,7 +37,9 @@ class Unexplained(UpstreamFailed):
     """No sound and no reason; the same request mostly works a moment later."""
 
 
-def gemini_refusal(status: int, headers: Mapping[str, str], body: bytes, config: ProviderConfig) -> ProviderError:
+def gemini_refusal(
+    status: int, headers: Mapping[str, str], body: bytes, config: ProviderConfig, model: str = ""
+) -> ProviderError:
     """A wrong key is a 400 here, and the wait after a 429 stands in the body."""
     error = refusal(status, headers, body, config)
     details = _details(body)
@@ -46,19 +49,20 @@ def gemini_refusal(status: int, headers: Mapping[str, str], body: bytes, config:
         return error
     quotas = [str(violation.get("quotaId")) for detail in details for violation in _objects(detail.get("violations"))]
     if daily := next((quota for quota in quotas if "PerDay" in quota), None):
-        spent = f"{config.name} has spent the day's quota of this model ({daily}): none until midnight Pacific time."
-        return UpstreamRejected(scrubbed(spent, config))
+        spent = f"{config.name} has spent today's quota of {model or 'this model'} ({daily})."
+        hint = "It starts anew at midnight Pacific time; another model may still have some."
+        return UpstreamQuotaSpent(scrubbed(f"{spent} {hint}", config))
     delays = [_seconds(detail.get("retryDelay")) for detail in details if "retryDelay" in detail]
     return UpstreamBusy(error.message, retry_after=delays[0] if delays else error.retry_after)
 
 
-async def gemini_sounds(payloads: AsyncIterator[Any], config: ProviderConfig) -> AsyncIterator[Sound]:
+async def gemini_sounds(payloads: AsyncIterator[Any], config: ProviderConfig, model: str = "") -> AsyncIterator[Sound]:
     """The sound of a whole answer or of a stream's events; raises where it is missing, refused or cut short."""
     reason, words, heard = "", "", False
     async for payload in payloads:
         # Without `alt=sse` the events of a stream are one array.
         for response in payload if isinstance(payload, list) else [payload]:
-            candidate = _candidate(response, config)
+            candidate = _candidate(response, config, model)
             reason = str(candidate.get("finishReason") or reason)
             if error := _broken_off(reason, heard, config):
                 raise error
@@ -75,13 +79,13 @@ async def gemini_sounds(payloads: AsyncIterator[Any], config: ProviderConfig) ->
         raise BadAudio(scrubbed(f"{config.name} answered with text in place of sound{said}", config))
 
 
-def _candidate(response: Any, config: ProviderConfig) -> dict[str, Any]:
+def _candidate(response: Any, config: ProviderConfig, model: str) -> dict[str, Any]:
     if not isinstance(response, dict):
         raise UpstreamFailed(f"{config.name} sent something that is not an answer of Gemini's.")
     if error := _object(response.get("error")):
         code = error.get("code")
         status = code if isinstance(code, int) and 400 <= code < 600 else 500
-        raise gemini_refusal(status, {}, json.dumps(response).encode(), config)
+        raise gemini_refusal(status, {}, json.dumps(response).encode(), config, model)
     if blocked := _object(response.get("promptFeedback")).get("blockReason"):
         raise UpstreamRejected(_explained(str(blocked), config))
     return next(iter(_objects(response.get("candidates"))), {})

@@ -18,8 +18,6 @@ from providers.speech import PCM_SAMPLE_RATE, AudioFormat, ProviderConfig, Speec
 MAX_JSON_BYTES = 128 * 1024 * 1024
 # Less is parsed sooner than a thread is reached.
 _LARGE_BYTES = 256 * 1024
-# A larger body would be written in one go while nothing else runs.
-LARGE_BODY_BYTES = 512 * 1024
 
 
 class Sound(NamedTuple):
@@ -27,11 +25,6 @@ class Sound(NamedTuple):
 
     data: bytes
     sample_rate: int = PCM_SAMPLE_RATE
-
-
-async def in_pieces(body: bytes) -> AsyncIterator[bytes]:
-    for start in range(0, len(body), LARGE_BODY_BYTES):
-        yield body[start : start + LARGE_BODY_BYTES]
 
 
 async def json_payloads(answer: Answer, config: ProviderConfig) -> AsyncIterator[Any]:

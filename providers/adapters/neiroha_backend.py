@@ -19,13 +19,12 @@ from providers.errors import (
     InvalidRequest,
     SpeechError,
     UnsupportedOption,
-    UpstreamBusy,
     UpstreamFailed,
     UpstreamRejected,
     UpstreamUnauthorized,
     VoiceNotFound,
 )
-from providers.http import Answer, bearer, exchange
+from providers.http import Answer, answered, bearer, exchange
 from providers.speech import (
     AudioFormat,
     Health,
@@ -42,8 +41,6 @@ from providers.speech import (
 # Less than the callers of `health` wait, so that it can say why.
 HEALTH_SECONDS = 10.0
 LOG_LINES = 1000
-# Larger bodies go in pieces, which leaves the event loop free but can't be sent a second time.
-_PIECE_BYTES, _WHOLE_BYTES = 64 * 1024, 1024 * 1024
 _LINE_CHARACTERS = 200
 _SHARED_PORT = "Both use port 9880, and the one that finds it taken moves to another port."
 _ENDS = ("/audio/speech", "/v1")
@@ -186,7 +183,7 @@ class NeirohaBackend(Adapter, BackendLogs):
         try:
             told = await self._told(quick)
         except SpeechError as error:
-            return Health(_answered(error), error.message)
+            return Health(answered(error), error.message)
         found = _backend_of(told)
         if found != self.backend_id:
             return Health(True, self._wrong_backend(found), right_kind=False)
@@ -243,10 +240,6 @@ _LABELS = {"cosyvoice3": "CosyVoice3", "gpt-sovits": "GPT-SoVITS", "voxcpm": "Vo
 _ON_9880 = {"cosyvoice3", "gpt-sovits"}
 
 
-def _answered(error: SpeechError) -> bool:
-    return isinstance(error, (UpstreamUnauthorized, UpstreamRejected, UpstreamBusy, UpstreamFailed))
-
-
 def _backend_of(told: Profile) -> str:
     """VoxCPM2 is the only one that does not name itself."""
     if named := line(told, "backend"):
@@ -291,7 +284,7 @@ def present(fields: Mapping[str, OptionValue]) -> dict[str, OptionValue]:
 
 
 async def upload(fields: Mapping[str, OptionValue], part: str, reference: Reference) -> dict[str, Any]:
-    """A multipart request for `exchange`. Its body is bytes, so that it can be sent again on a fresh connection."""
+    """A multipart request for `exchange`, as bytes: such a body can be sent again on a fresh connection."""
     return await asyncio.to_thread(_multipart, fields, part, reference)
 
 
@@ -299,17 +292,4 @@ def _multipart(fields: Mapping[str, OptionValue], part: str, reference: Referenc
     data = {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in fields.items()}
     files = {part: (reference.filename, reference.audio, "audio/wav")}
     request = httpx.Request("POST", "http://localhost", data=data, files=files)
-    body = request.read()
-    headers = {name: request.headers[name] for name in ("content-type", "content-length")}
-    return {"headers": headers, "content": body if len(body) <= _WHOLE_BYTES else _InPieces(body)}
-
-
-class _InPieces:
-    """A large body that every route it is sent to reads from its beginning."""
-
-    def __init__(self, body: bytes) -> None:
-        self._body = body
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        for start in range(0, len(self._body), _PIECE_BYTES):
-            yield self._body[start : start + _PIECE_BYTES]
+    return {"headers": {"content-type": request.headers["content-type"]}, "content": request.read()}

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from dataclasses import replace
 from typing import Any, TypeVar
 
 import httpx
 
 from providers.adapters.base import Adapter
 from providers.adapters.listing import parse_models, parse_voices
+from providers.adapters.openai_server import ABSENT, WEB_PAGE, ServerAddress, key_is_proved, list_config
 from providers.adapters.receiving import received_audio
-from providers.errors import (
-    SpeechError,
-    UpstreamBusy,
-    UpstreamFailed,
-    UpstreamRejected,
-    UpstreamUnauthorized,
-)
-from providers.http import Answer, bearer, exchange
+from providers.errors import SpeechError, UpstreamFailed, UpstreamRejected, UpstreamUnauthorized
+from providers.http import Answer, answered, bearer, exchange
 from providers.speech import (
     AudioFormat,
     Capabilities,
@@ -37,7 +31,6 @@ from providers.speech import (
 
 T = TypeVar("T")
 
-LIST_SECONDS = 15.0
 _SPEECH_PATH = "/audio/speech"
 _VOICE_PATHS = ("/audio/voices", "/voices", "/speakers")
 _MODEL_PATHS = ("/models", "/audio/models")
@@ -51,6 +44,10 @@ _OPENAI_NOTE = "Built in. OpenAI lists no voices, and some models lack this one.
 
 class _NotListed(UpstreamRejected):
     """The server has no such list."""
+
+
+class _WebPage(_NotListed):
+    """A web page is where the list should be."""
 
 
 class OpenAIAdapter(Adapter):
@@ -82,59 +79,68 @@ class OpenAIAdapter(Adapter):
 
     def __init__(self, config: ProviderConfig, client: httpx.AsyncClient) -> None:
         super().__init__(config, client)
-        address, _, self._query = config.base_url.strip().partition("#")[0].partition("?")
-        self._address = address.rstrip("/").removesuffix(_SPEECH_PATH).rstrip("/")
-        self._settled = "v1" in self._address.split("/")
+        self._address = ServerAddress(config.base_url, _SPEECH_PATH)
 
     @asynccontextmanager
     async def speak(self, request: SpeechRequest) -> AsyncIterator[SpeechAudio]:
-        async with self._post(_SPEECH_PATH, self._body(request)) as answer:
+        body = self._body(request)
+        async with self._address.ask(_SPEECH_PATH, lambda url: self._exchange("POST", url, json=body)) as answer:
             answer.check()
-            self._settled = True
+            self._address.settled = True
             yield await received_audio(answer, self.config, request.format)
 
     async def voices(self) -> list[Voice]:
         if self._is_openai:
             return [Voice(name, name.capitalize(), description=_OPENAI_NOTE) for name in _OPENAI_VOICES]
         with suppress(_NotListed):
-            return await self._listed(_VOICE_PATHS, parse_voices)
+            return (await self._listed(_VOICE_PATHS, parse_voices))[1]
         return []
 
     async def models(self) -> list[Model]:
         with suppress(_NotListed):
-            models = await self._listed(_MODEL_PATHS, parse_models)
+            _, models = await self._listed(_MODEL_PATHS, parse_models)
             speaking = [model for model in models if "tts" in model.id]
             return speaking if self._is_openai and speaking else models
         return []
 
     async def health(self) -> Health:
+        wrong = "A server answers there, but it has neither models nor speech: check the base URL."
         try:
             for find in (self._find_models, self._find_voices, self._find_speech):
-                with suppress(_NotListed):
-                    await find()
-                    return Health(True)
+                try:
+                    return Health(True, key_accepted=await find())
+                except _WebPage as error:
+                    wrong = error.message
+                except _NotListed:
+                    continue
+        except UpstreamUnauthorized as error:
+            return Health(True, error.message, key_accepted=False)
         except SpeechError as error:
-            answered = isinstance(error, (UpstreamUnauthorized, UpstreamRejected, UpstreamBusy, UpstreamFailed))
-            return Health(answered, error.message)
-        return Health(True, "A server answers there, but it has neither models nor speech: check the base URL.")
+            return Health(answered(error), error.message)
+        return Health(True, wrong, right_kind=False)
 
-    async def _find_models(self) -> None:
-        await self._listed(_MODEL_PATHS, parse_models)
+    async def _find_models(self) -> bool | None:
+        """Whether the list proves the key."""
+        url, _ = await self._listed(_MODEL_PATHS, parse_models)
+        return await key_is_proved(self.client, self.config, url)
 
-    async def _find_voices(self) -> None:
-        await self._listed(_VOICE_PATHS, parse_voices)
+    async def _find_voices(self) -> bool | None:
+        url, _ = await self._listed(_VOICE_PATHS, parse_voices)
+        return await key_is_proved(self.client, self.config, url)
 
     async def _find_speech(self) -> None:
         """Asked with GET, a server that speaks answers anything but 404, most of them 405."""
-        for address in self._addresses():
-            async with self._exchange("GET", address + _SPEECH_PATH) as answer:
-                if answer.status != 404:
+        for root in self._address.roots():
+            async with self._exchange("GET", self._address.url(_SPEECH_PATH, root)) as answer:
+                if answer.status in (401, 403):
+                    answer.check()
+                if answer.status != 404 and not answer.is_web_page:
                     return
         raise _NotListed(f"{self.config.name} has no {_SPEECH_PATH}.")
 
     @property
     def _is_openai(self) -> bool:
-        return self._address.lower().split("/")[2:3] == [_OPENAI_HOST]
+        return self._address.root.lower().split("/")[2:3] == [_OPENAI_HOST]
 
     def _body(self, request: SpeechRequest) -> dict[str, str | float]:
         """Only what is set: strict servers refuse nulls and fields that they do not know."""
@@ -150,46 +156,30 @@ class OpenAIAdapter(Adapter):
         }
         return {name: value for name, value in fields.items() if value != ""}
 
-    @asynccontextmanager
-    async def _post(self, path: str, body: dict[str, str | float]) -> AsyncIterator[Answer]:
-        """Not found at an address without /v1, it is sent once more with it, and what works is remembered."""
-        address = self._address
-        async with self._exchange("POST", address + path, json=body) as answer:
-            if self._settled or answer.status not in (404, 405):
-                yield answer
-                return
-        async with self._exchange("POST", f"{address}/v1{path}", json=body) as answer:
-            if answer.status not in (404, 405):
-                self._address, self._settled = f"{address}/v1", True
-            yield answer
-
     def _exchange(self, method: str, url: str, **request: Any) -> AbstractAsyncContextManager[Answer]:
-        config = (
-            self.config if method == "POST" else replace(self.config, timeout=min(self.config.timeout, LIST_SECONDS))
-        )
-        query = f"?{self._query}" if self._query else ""
-        return exchange(self.client, config, method, url + query, headers=bearer(self.config), **request)
+        config = self.config if method == "POST" else list_config(self.config)
+        return exchange(self.client, config, method, url, headers=bearer(self.config), **request)
 
-    def _addresses(self) -> list[str]:
-        """Where lists may be: under the base URL, then at the root beside /v1 or in the /v1 that was left out."""
-        if self._address.endswith("/v1"):
-            return [self._address, self._address.removesuffix("/v1")]
-        return [self._address] if self._settled else [self._address, f"{self._address}/v1"]
-
-    async def _listed(self, paths: Sequence[str], parse: Callable[[object], list[T]]) -> list[T]:
-        for address in self._addresses():
-            for path in paths:
-                with suppress(_NotListed):
-                    return await self._list_at(address + path, parse)
-        raise _NotListed(f"{self.config.name} has no list of these.")
+    async def _listed(self, paths: Sequence[str], parse: Callable[[object], list[T]]) -> tuple[str, list[T]]:
+        """The first list that is found, and where. _NotListed when there is none, _WebPage when pages were."""
+        missing = _NotListed(f"{self.config.name} has no list of these.")
+        for url in (self._address.url(path, root) for root in self._address.roots() for path in paths):
+            try:
+                return url, await self._list_at(url, parse)
+            except _WebPage as error:
+                missing = error
+            except _NotListed:
+                continue
+        raise missing
 
     async def _list_at(self, url: str, parse: Callable[[object], list[T]]) -> list[T]:
         async with self._exchange("GET", url) as answer:
-            if answer.status in (404, 405):
+            if answer.status in ABSENT:
                 raise _NotListed(f"{self.config.name} answered {answer.status}.")
             answer.check()
+            if answer.is_web_page:
+                raise _WebPage(WEB_PAGE)
             try:
                 return parse(await answer.json())
             except UpstreamFailed as error:
-                # Many servers answer every unknown path with their start page.
                 raise _NotListed(error.message) from error

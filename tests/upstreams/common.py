@@ -178,8 +178,9 @@ class Upstream(ABC):
                 raise CutOff
             if self.switches.gated:
                 await self._turn()
-            await send({"type": "http.response.body", "body": speech[start : start + size], "more_body": True})
+            # Before it is sent: whoever reads it may look here before this task goes on.
             self._note(chunks_sent=self.chunks_sent + 1)
+            await send({"type": "http.response.body", "body": speech[start : start + size], "more_body": True})
         await send({"type": "http.response.body"})
 
     async def _turn(self) -> None:

@@ -21,8 +21,9 @@ class EventsUpstream(Upstream):
                 raise CutOff
             if self.switches.gated:
                 await self._turn()
-            await send({"type": "http.response.body", "body": event, "more_body": True})
+            # Before it is sent: whoever reads it may look here before this task goes on.
             self._note(chunks_sent=self.chunks_sent + 1)
+            await send({"type": "http.response.body", "body": event, "more_body": True})
         await send({"type": "http.response.body"})
 
 

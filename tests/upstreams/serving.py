@@ -9,17 +9,40 @@ import asyncio
 import socket
 import struct
 import threading
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from tests.live_server import serve
 
-__all__ = ["Exchange", "Stage", "WAIT_SECONDS", "read_request", "reset", "serve", "serve_raw", "serving"]
+__all__ = [
+    "Exchange",
+    "HURRIED_SECONDS",
+    "PATIENT_SECONDS",
+    "Stage",
+    "WAIT_SECONDS",
+    "closed_port",
+    "read_request",
+    "reset",
+    "serve",
+    "serve_raw",
+    "serving",
+]
 
-WAIT_SECONDS = 20
+WAIT_SECONDS = 60
+# Time limits of providers: one that nothing here may reach, and one that a test waits out.
+PATIENT_SECONDS = 60.0
+HURRIED_SECONDS = 1.0
 
 Exchange = Callable[[socket.socket], None]
+
+
+@contextmanager
+def closed_port() -> Iterator[int]:
+    """A port of 127.0.0.1 that refuses connections, and that nobody else is given meanwhile."""
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        yield reserved.getsockname()[1]
 
 
 class Stage:

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import shutil
 import sys
 from pathlib import Path
 from typing import Any
+
+from tests.upstreams.serving import WAIT_SECONDS
 
 _COMMON = """#!{python} -I
 import base64, json, os, struct, subprocess, sys
@@ -38,7 +41,7 @@ def misbehave(path):
     if mode == "hang":
         # Whoever reads the pipe sees its end only when this program and its child are both gone.
         with open(here / "alive", "w") as alive:
-            child = subprocess.Popen(["sleep", "60"], stdout=alive)
+            child = subprocess.Popen(["sleep", "600"], stdout=alive)
             alive.write("ready\\n")
             alive.flush()
             child.wait()
@@ -189,9 +192,14 @@ class Lifeline:
     """A pipe that the program and its child hold open."""
 
     def __init__(self, path: Path) -> None:
-        self._pipe = path.open()
-        assert self._pipe.readline() == "ready\n"
+        # Opening it waits for nobody: the program may be killed before it begins.
+        self._pipe = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        assert self._read() == b"ready\n", "the program did not begin"
+
+    def _read(self) -> bytes:
+        assert select.select([self._pipe], [], [], WAIT_SECONDS)[0], "the program neither says anything nor ends"
+        return os.read(self._pipe, 100)
 
     def wait_until_all_are_gone(self) -> None:
-        with self._pipe:
-            assert self._pipe.read() == ""
+        assert self._read() == b""
+        os.close(self._pipe)

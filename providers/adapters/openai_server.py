@@ -1,0 +1,66 @@
+"""What servers with OpenAI's paths have in common: where they are, and what their lists prove of a key."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from dataclasses import replace
+
+import httpx
+
+from providers.errors import SpeechError
+from providers.http import Answer, exchange
+from providers.speech import ProviderConfig
+
+LIST_SECONDS = 15.0
+ABSENT = (404, 405)
+WEB_PAGE = "A web page answers there, not an API: check the base URL."
+
+
+class ServerAddress:
+    """A base URL as people type it: with /v1 or without, or of a whole `endpoint`; its query stays with every call.
+
+    Which of the two works is found out by the first call that is answered, and remembered.
+    """
+
+    def __init__(self, base_url: str, endpoint: str) -> None:
+        address, _, self._query = base_url.strip().partition("#")[0].partition("?")
+        self.root = address.rstrip("/").removesuffix(endpoint).rstrip("/")
+        self.settled = "v1" in self.root.split("/")
+
+    def url(self, path: str, root: str = "") -> str:
+        return (root or self.root) + path + (f"?{self._query}" if self._query else "")
+
+    def roots(self) -> list[str]:
+        """Where lists may be: under the base URL, then at the root beside /v1 or in the /v1 that was left out."""
+        if self.root.endswith("/v1"):
+            return [self.root, self.root.removesuffix("/v1")]
+        return [self.root] if self.settled else [self.root, f"{self.root}/v1"]
+
+    @asynccontextmanager
+    async def ask(self, path: str, send: Callable[[str], AbstractAsyncContextManager[Answer]]) -> AsyncIterator[Answer]:
+        """Not found at an address without /v1, it is sent once more with it. Start pages answer for every path."""
+        root = self.root
+        async with send(self.url(path, root)) as answer:
+            if self.settled or not (answer.status in ABSENT or (answer.ok and answer.is_web_page)):
+                yield answer
+                return
+        async with send(self.url(path, f"{root}/v1")) as answer:
+            if answer.status not in ABSENT:
+                self.root, self.settled = f"{root}/v1", True
+            yield answer
+
+
+def list_config(config: ProviderConfig) -> ProviderConfig:
+    """For calls that take no time when all is well."""
+    return replace(config, timeout=min(config.timeout, LIST_SECONDS))
+
+
+async def key_is_proved(client: httpx.AsyncClient, config: ProviderConfig, url: str) -> bool | None:
+    """Of a list that came with the key: True when it is refused without. None when anybody gets it, as that says
+    nothing of the key."""
+    if config.key.strip():
+        with suppress(SpeechError):
+            async with exchange(client, list_config(config), "GET", url) as answer:
+                return True if answer.status in (401, 403) else None
+    return None
