@@ -30,7 +30,7 @@ from api.record import RequestRecord
 from api.request import ApiRequest, new_request_id
 from api.runtime import current_runtime
 from api.state import ApiState, api_state
-from providers.errors import SpeechError
+from providers.errors import QueueCancelled, SpeechError
 from providers.hops import HOP_HEADER, LOOP_CODE, LOOP_STATUS, arrive
 
 logger = logging.getLogger(__name__)
@@ -111,16 +111,28 @@ class ApiHandler(ASGIHandler):
     ) -> None:
         """Answer; a client that leaves cancels the work. Its end is no failure."""
         work = asyncio.ensure_future(self._respond(request, send, record))
+        request.stop = work.cancel
         gone = asyncio.ensure_future(self._disconnected(request, receive))
         try:
             await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
             if not work.done():
                 raise RequestAborted
-            work.result()
+            if work.cancelled():
+                await self._tell_cancelled(send, record)
+            else:
+                work.result()
         finally:
             for task in (work, gone):
                 task.cancel()
             await asyncio.gather(work, gone, return_exceptions=True)
+
+    async def _tell_cancelled(self, send: _Sender, record: RequestRecord) -> None:
+        error = QueueCancelled("This request was cancelled by somebody who watches the queue.")
+        record.error_code = error.code
+        if send.started:
+            raise error
+        response = error_response(error.status, error.message, code=error.code, should_retry=False)
+        await self._send(response, send, record)
 
     async def _disconnected(self, request: ApiRequest, receive: Receive) -> None:
         """Returns when the client is gone; what it still sends of a refused body is dropped."""
@@ -175,8 +187,11 @@ class _Sender:
         self._send = send
         self._record = record
         self._started = started
+        self.started = False
+        """Whether the answer's head is out."""
 
     async def start(self, response: HttpResponseBase) -> None:
+        self.started = True
         headers = [(name.lower().encode("ascii"), value.encode("latin-1")) for name, value in response.items()]
         await self._bounded({"type": "http.response.start", "status": response.status_code, "headers": headers})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from typing import cast
 
 from django.core.handlers.asgi import ASGIRequest
@@ -18,6 +19,8 @@ class ApiRequest(ASGIRequest):
     state: ApiState
     record: RequestRecord
     body_too_large: bool
+    # Ends the work on it, from this loop.
+    stop: Callable[[], object]
     # Set by the view once it knows who asks.
     banks: tuple[ActiveBank, ...] = ()
 

@@ -37,6 +37,7 @@ class KeyFacts:
     expires_at: datetime | None
     revoked: bool
     owner_active: bool
+    owner_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,7 @@ def _key_facts(row: ApiKey) -> KeyFacts:
         expires_at=row.expires_at,
         revoked=row.revoked_at is not None,
         owner_active=row.owner is None or row.owner.is_active,
+        owner_id=row.owner_id,
     )
 
 

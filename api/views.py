@@ -121,6 +121,8 @@ class SpeechView(ApiView):
             instructions=body["instructions"].strip(),
             stream=body["stream"] or sse,
             source=asked.record.key_name or asked.record.address,
+            user_id=key.owner_id if (key := api_request.caller_key(request)) else None,
+            stop=asked.stop,
             rules=asked.state.controls.queue_rules,
         )
         speech = await speak(speaker, wish, current_runtime().engine)

@@ -12,7 +12,7 @@ import logging
 import random
 import struct
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 
@@ -72,7 +72,8 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a caller asks of a speaker. `speed` multiplies the speaker's own; `instructions` replace its own."""
+    """What a caller asks of a speaker. `speed` multiplies the speaker's own; `instructions` replace its own. `source`,
+    `user_id` and `stop` are for whoever watches the queue: see Ticket."""
 
     text: str
     format: AudioFormat = AudioFormat.MP3
@@ -81,6 +82,8 @@ class Wish:
     stream: bool = False
     priority: Priority = Priority.INTERACTIVE
     source: str = ""
+    user_id: int | None = None
+    stop: Callable[[], object] | None = None
     rules: QueueRules = field(default_factory=QueueRules)
 
 
@@ -213,6 +216,8 @@ class _Production:
             cost,
             priority=wish.priority,
             source=wish.source,
+            user_id=wish.user_id,
+            stop=wish.stop,
             rules=rules or wish.rules,
             day=self._day_share(cost, first_try),
         )

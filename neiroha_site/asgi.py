@@ -20,6 +20,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware  # noqa: E40
 
 from api.handler import URLCONF, ApiHandler, is_api_path  # noqa: E402
 from api.runtime import close_runtime, current_runtime  # noqa: E402
+from neiroha_site.sockets import routes  # noqa: E402
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
@@ -73,9 +74,15 @@ def allow_own_address(scope: Scope) -> None:
         settings.ALLOWED_HOSTS.append(host)
 
 
-async def refuse_websocket(scope: Scope, receive: Receive, send: Send) -> None:
-    await receive()
-    await send({"type": "websocket.close", "code": 4404})
+class Sockets:
+    """Channels' routes, opened at the address that the connection came to."""
+
+    def __init__(self) -> None:
+        self.routes = routes()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        allow_own_address(scope)
+        await self.routes({**scope, "root_path": ""}, receive, send)
 
 
 async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
@@ -88,7 +95,7 @@ async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def _build() -> Any:
-    router = ProtocolTypeRouter({"http": HttpRouter(), "websocket": refuse_websocket, "lifespan": lifespan})
+    router = ProtocolTypeRouter({"http": HttpRouter(), "websocket": Sockets(), "lifespan": lifespan})
     if settings.TRUSTED_PROXIES:
         # 172.17.0.1/16 means its network; as it stands it would match nothing.
         networks = [str(ip_network(entry, strict=False)) for entry in settings.TRUSTED_PROXIES]

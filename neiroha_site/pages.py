@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpR
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from api.models import ServerSettings
 from neiroha_site.dashboard import active_banks, api_address, curl
@@ -22,6 +23,7 @@ from providers.pages import checked_ago, duration, health_mark, health_of
 from providers.queue import Priority, QueueSnapshot, Resting, Ticket, Waiting
 
 SHOWN = 100
+CANCEL_ANY = "providers.change_provider"
 # Codes of an ending that nobody has to look into.
 QUIET_OUTCOMES = ("done", "left", "cancelled")
 
@@ -31,7 +33,7 @@ def urls() -> list[URLPattern]:
     guard = admin.site.admin_view
     return [
         path("queue/", guard(queue), name="queue"),
-        path("queue/cancel/", guard(cancel_waiting), name="queue_cancel"),
+        path("queue/cancel/", guard(cancel), name="queue_cancel"),
         path("troubleshooting/", guard(troubleshooting), name="troubleshooting"),
     ]
 
@@ -47,35 +49,59 @@ def _require_view(request: HttpRequest) -> None:
 def queue(request: HttpRequest) -> HttpResponse:
     _require_view(request)
     snapshot, now = ask_engine(_look)
-    recent = list(reversed(snapshot.recent))
     context = {
         **admin.site.each_context(request),
         "title": _("Queue"),
-        "resting": [_resting(resting) for resting in snapshot.resting],
-        "running": [_running(ticket, now) for ticket in snapshot.running[:SHOWN]],
-        "running_count": len(snapshot.running),
-        "waiting": [_waiting(waiting, now) for waiting in snapshot.waiting[:SHOWN]],
-        "waiting_count": len(snapshot.waiting),
-        "recent": [_ended(ticket, now) for ticket in recent[:SHOWN]],
-        "may_cancel": request.user.has_perm("providers.change_provider"),
+        **queue_context(request.user, snapshot, now),
     }
     return TemplateResponse(request, "admin/queue.html", context)
 
 
-def cancel_waiting(request: HttpRequest) -> HttpResponse:
+def queue_context(user: Any, snapshot: QueueSnapshot, now: float) -> dict[str, Any]:
+    """The live part of the queue's page, for this user."""
+    recent = list(reversed(snapshot.recent))
+    tickets = _open_tickets(snapshot)
+    return {
+        "resting": [_resting(resting) for resting in snapshot.resting],
+        "running": [_running(ticket, now, user) for ticket in snapshot.running[:SHOWN]],
+        "running_count": len(snapshot.running),
+        "waiting": [_waiting(waiting, now, user) for waiting in snapshot.waiting[:SHOWN]],
+        "waiting_count": len(snapshot.waiting),
+        "recent": [_ended(ticket, now) for ticket in recent[:SHOWN]],
+        "may_cancel_mine": any(ticket.user_id == user.pk for ticket in tickets),
+        "may_cancel_all": bool(tickets) and user.has_perm(CANCEL_ANY),
+    }
+
+
+def _open_tickets(snapshot: QueueSnapshot) -> list[Ticket]:
+    return [*snapshot.running, *(waiting.ticket for waiting in snapshot.waiting)]
+
+
+def _may_cancel(user: Any, ticket: Ticket) -> bool:
+    mine = ticket.user_id is not None and ticket.user_id == user.pk
+    return mine or bool(user.has_perm(CANCEL_ANY))
+
+
+def cancel(request: HttpRequest) -> HttpResponse:
+    """One ticket by its id, `mine`, or `all`; nobody ends what is not theirs without the right."""
     if request.method != "POST":
         return HttpResponseNotAllowed(["POST"])
-    if not request.user.has_perm("providers.change_provider"):
-        raise PermissionDenied
-    asked = request.POST.get("ticket", "")
+    _require_view(request)
+    asked, user_id = request.POST.get("ticket", ""), request.user.pk
+    any_right = request.user.has_perm(CANCEL_ANY)
 
-    async def cancel(engine: Engine) -> bool:
-        return asked.isdecimal() and engine.queue.cancel(int(asked))
+    async def end(engine: Engine) -> int:
+        own_only = asked == "mine" or not any_right
+        tickets = [one for one in _open_tickets(engine.queue.snapshot()) if one.user_id == user_id or not own_only]
+        return sum(engine.queue.cancel(one.id) for one in tickets if asked in ("mine", "all", str(one.id)))
 
-    if ask_engine(cancel):
-        messages.success(request, _("Request %s was cancelled; whoever asked was told so.") % asked)
+    if count := ask_engine(end):
+        text = ngettext("%d request was cancelled.", "%d requests were cancelled.", count)
+        messages.success(request, text % count)
+    elif any_right or asked == "mine":
+        messages.warning(request, _("Nothing of that waits or runs any more."))
     else:
-        messages.warning(request, _("That request does not wait any more."))
+        raise PermissionDenied
     return HttpResponseRedirect(reverse("admin:queue"))
 
 
@@ -104,14 +130,15 @@ def _resting(resting: Resting) -> dict[str, Any]:
     return {"text": text % values, "url": reverse("admin:providers_provider_change", args=[resting.provider.id])}
 
 
-def _running(ticket: Ticket, now: float) -> dict[str, Any]:
+def _running(ticket: Ticket, now: float, user: Any) -> dict[str, Any]:
     started = now if ticket.started_at is None else ticket.started_at
-    return {**_ticket(ticket), "runs": duration(now - started), "waited": duration(ticket.waited)}
+    times = {"runs": duration(now - started), "waited": duration(ticket.waited)}
+    return {**_ticket(ticket), **times, "may_cancel": ticket.stop is not None and _may_cancel(user, ticket)}
 
 
-def _waiting(waiting: Waiting, now: float) -> dict[str, Any]:
-    waits = duration(now - waiting.ticket.queued_at)
-    return {**_ticket(waiting.ticket), "waits": waits, "expected": duration(waiting.expected)}
+def _waiting(waiting: Waiting, now: float, user: Any) -> dict[str, Any]:
+    times = {"waits": duration(now - waiting.ticket.queued_at), "expected": duration(waiting.expected)}
+    return {**_ticket(waiting.ticket), **times, "may_cancel": _may_cancel(user, waiting.ticket)}
 
 
 def _ended(ticket: Ticket, now: float) -> dict[str, Any]:

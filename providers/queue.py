@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -102,6 +102,8 @@ class SpeechQueue:
         source: str = "",
         rules: QueueRules | None = None,
         day: Cost | None = None,
+        user_id: int | None = None,
+        stop: Callable[[], object] | None = None,
     ) -> AsyncIterator[Ticket]:
         """Wait for a place at the provider and hold it. Raises OverDailyBudget or a QueueError instead of a place.
 
@@ -112,8 +114,19 @@ class SpeechQueue:
         lane = self._lanes.get(provider.id) or await self._open_lane(provider)
         lane.configure(provider)
         rules = rules or QueueRules()
-        times = (self.clock.monotonic(), self.clock.now())
-        ticket = Ticket(next(self._ids), provider, cost, priority, source, *times, day or cost, rules.begun)
+        ticket = Ticket(
+            next(self._ids),
+            provider,
+            cost,
+            priority,
+            source,
+            queued_at=self.clock.monotonic(),
+            asked_at=self.clock.now(),
+            day=day or cost,
+            begun=rules.begun,
+            user_id=user_id,
+            stop=stop,
+        )
         try:
             await self._take_turn(lane, ticket, rules)
             yield ticket
@@ -131,8 +144,10 @@ class SpeechQueue:
             lane.give_back(cost)
 
     def cancel(self, ticket_id: int) -> bool:
-        """End the wait of a ticket; what already runs is its owner's to cancel. False when none waits under this id."""
+        """End the wait of a ticket, or stop what runs under it. False when there is nothing to end under this id."""
         for lane in self._lanes.values():
+            if running := lane.running.get(ticket_id):
+                return _stop(running)
             for ticket in lane.waiting():
                 if ticket.id == ticket_id:
                     return lane.refuse(ticket, QueueCancelled("This request was cancelled while it waited."))
@@ -236,3 +251,10 @@ class SpeechQueue:
                 lane.breaker.pause(error.retry_after, self.clock.monotonic())
             if lane.breaker.failed(self.clock.monotonic()):
                 lane.refuse_interactive(resting(ticket.provider, lane.rest()))
+
+
+def _stop(ticket: Ticket) -> bool:
+    if ticket.stop is None:
+        return False
+    ticket.stop()
+    return True

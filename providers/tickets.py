@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum
@@ -21,6 +22,7 @@ class Priority(IntEnum):
 class Ticket:
     """One place in the queue. Times are of the queue's clock; `started_at` is None while waiting.
 
+    `source` names who asked, for people; `user_id` is the user behind it, and `stop` ends what already runs for it.
     `day` is what it takes of the day's budget. Whose speech has `begun` waits where others are refused.
     `outcome` is empty until the end, then "done", "left" (whoever asked went away) or an error's code, which `message`
     explains.
@@ -35,6 +37,8 @@ class Ticket:
     asked_at: datetime
     day: Cost
     begun: bool = False
+    user_id: int | None = None
+    stop: Callable[[], object] | None = field(default=None, repr=False)
     started_at: float | None = None
     ended_at: float | None = None
     outcome: str = ""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +18,9 @@ from providers.models import Provider
 from providers.pages import duration
 from tests.admin_pages import person
 from tests.conftest import add_character
+from tests.test_api_streams import eventually
 from tests.upstreams.openai import OpenAIUpstream, Refusal
-from tests.upstreams.serving import WAIT_SECONDS, serve
+from tests.upstreams.serving import serve
 
 QUEUE, CANCEL, TROUBLE = "/admin/queue/", "/admin/queue/cancel/", "/admin/troubleshooting/"
 
@@ -53,19 +53,21 @@ def house(client_http: httpx.Client, bank: Bank) -> Iterator[House]:
         app.release(100)
 
 
-def eventually(condition: Callable[[], bool]) -> None:
-    pause = threading.Event()
-    for _ in range(WAIT_SECONDS * 20):
-        if condition():
-            return
-        pause.wait(0.05)
-    raise AssertionError("it never came to that")
-
-
 def section(page: httpx.Response, name: str) -> str:
     """The part of the queue's page under one heading."""
     assert page.status_code == 200, page.text
     return page.text.split(f'id="nr-{name}"')[1].split("</section>")[0]
+
+
+def cancel_form(browser: httpx.Client, name: str) -> dict[str, str]:
+    """What the cancel button of the first entry under this heading sends."""
+    page = browser.get(QUEUE)
+    token = page.text.split('id="nr-cancel"')[1].split('value="')[1].split('"')[0]
+    return {"csrfmiddlewaretoken": token, "ticket": section(page, name).split('name="ticket" value="')[1].split('"')[0]}
+
+
+def press(browser: httpx.Client, values: dict[str, str]) -> httpx.Response:
+    return browser.post(CANCEL, data=values, headers={"Referer": str(browser.base_url)}, follow_redirects=True)
 
 
 def test_running_waiting_and_recent_of_the_running_server(house: House) -> None:
@@ -78,11 +80,13 @@ def test_running_waiting_and_recent_of_the_running_server(house: House) -> None:
         assert "127.0.0.1" in section(page, "running") and "tokens" in section(page, "running")
         assert "starts in about" in section(page, "waiting")
         assert "&lt;b&gt;Upstream" in page.text and "<b>Upstream" not in page.text
-        assert CANCEL not in page.text, "a viewer may only look"
+        assert 'name="ticket"' not in page.text, "a viewer may only look"
         house.app.release(100)
         assert first.result().status_code == second.result().status_code == 200
+        # A slot is given back after its answer's last byte.
+        eventually(lambda: "Nothing runs." in browser.get(QUEUE).text)
         page = browser.get(QUEUE)
-        assert "Nothing runs." in page.text and "Nothing waits." in page.text
+        assert "Nothing waits." in page.text
         assert section(page, "recent").count("nr-light-ok") >= 2
 
 
@@ -101,24 +105,31 @@ def test_one_waiting_request_is_cancelled(house: House) -> None:
         first = house.say("The first sentence.")
         house.app.wait_for(lambda app: len(app.spoken) == 1)
         second = house.say("The second sentence.")
-        eventually(lambda: CANCEL in browser.get(QUEUE).text)
-        form = section(browser.get(QUEUE), "waiting")
-        values = {
-            name: form.split(f'name="{name}" value="')[1].split('"')[0] for name in ("csrfmiddlewaretoken", "ticket")
-        }
-
+        eventually(lambda: "Nothing waits." not in browser.get(QUEUE).text)
+        values = cancel_form(browser, "waiting")
         assert browser.post(CANCEL, data={"ticket": values["ticket"]}).status_code == 403, "without the token"
-        headers = {"Referer": str(house.http.base_url)}
-        page = browser.post(CANCEL, data=values, headers=headers, follow_redirects=True)
-        assert f"Request {values['ticket']} was cancelled" in page.text
+        page = press(browser, values)
+        assert "1 request was cancelled." in page.text
         refused = second.result()
         assert refused.status_code == 503 and refused.json()["error"]["code"] == "cancelled"
         assert not first.done()
-        page = browser.post(CANCEL, data=values, headers=headers, follow_redirects=True)
-        assert "does not wait any more" in page.text
+        page = press(browser, values)
+        assert "Nothing of that waits or runs any more." in page.text
         house.app.release(100)
         assert first.result().status_code == 200
         assert len(house.app.spoken) == 1
+
+
+def test_what_runs_is_stopped_too(house: House) -> None:
+    with house.browser("providers.view_provider", "providers.change_provider") as browser:
+        running = house.say("The first sentence.")
+        house.app.wait_for(lambda app: len(app.spoken) == 1)
+        page = press(browser, cancel_form(browser, "running"))
+        assert "1 request was cancelled." in page.text
+        refused = running.result()
+        assert refused.status_code == 503 and refused.json()["error"]["code"] == "cancelled"
+        assert refused.headers["x-should-retry"] == "false"
+        house.app.wait_for(lambda app: app.current == 0 and app.disconnects == 1)
     with house.browser("providers.view_provider") as viewer:
         token = viewer.get("/admin/").cookies.get("csrftoken") or ""
         assert viewer.post(CANCEL, data={"ticket": "1", "csrfmiddlewaretoken": token}).status_code == 403
@@ -134,7 +145,7 @@ def test_without_a_server_the_queue_is_empty() -> None:
 @pytest.mark.parametrize("ticket", ["", "x", "-1", "999999", "9" * 40, "٣"])
 def test_cancelling_nothing_says_so(ticket: str) -> None:
     page = person(superuser=True).post(CANCEL, {"ticket": ticket}, follow=True)
-    assert "does not wait any more" in page.content.decode()
+    assert "Nothing of that waits or runs any more." in page.content.decode()
 
 
 @pytest.mark.django_db(transaction=True)

@@ -9,7 +9,6 @@ from django.contrib.auth.models import User
 from django.core.files.base import ContentFile
 from django.utils import timezone
 from playwright.sync_api import Browser, expect
-from pytest_django.live_server_helper import LiveServer
 
 from api.models import Access, ApiKey, ServerSettings, hash_key
 from banks.images import avatar_image
@@ -19,6 +18,7 @@ from providers.models import CatalogueModel, CatalogueVoice, HealthReport, Provi
 from tests.admin_pages import picture, recording
 from tests.browser import NARROW, WIDE, Visitor, chromium
 from tests.conftest import add_character
+from tests.test_api_streams import eventually, snapshot
 from tests.upstreams.openai import MODELS, VOICES, OpenAIUpstream
 from tests.upstreams.serving import serve
 from tests.upstreams.voxcpm import VoxCPMUpstream
@@ -38,13 +38,13 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def visit(browser: Browser, live_server: LiveServer) -> Iterator[Visit]:
+def visit(browser: Browser, server: str) -> Iterator[Visit]:
     """Opens a window, signed in as an administrator; at the end no window's console has complained."""
     User.objects.create_superuser("admin", password=PASSWORD)
     opened: list[Visitor] = []
 
     def open_window(*, width: int = WIDE, dark: bool = False) -> Visitor:
-        visitor = Visitor(browser, live_server.url, width=width, dark=dark)
+        visitor = Visitor(browser, server, width=width, dark=dark)
         opened.append(visitor)
         visitor.sign_in("admin", PASSWORD)
         return visitor
@@ -152,6 +152,7 @@ def test_a_key_is_shown_once_and_never_again(visit: Visit) -> None:
     assert ApiKey.objects.count() == 1
     assert secret not in page.content()
     page.get_by_role("link", name="Kitchen").click()
+    expect(page.get_by_role("button", name="Revoke")).to_be_visible()
     assert secret not in page.content()
     visitor.shot("key")
     page.get_by_role("button", name="Revoke").click()
@@ -288,7 +289,7 @@ def test_the_queue_shows_who_waits_and_cancels_one(
     """On the application itself: only its own process has the queue."""
     User.objects.create_superuser("admin", password=PASSWORD)
     upstream = OpenAIUpstream(held=True)
-    with serve(upstream) as url, ThreadPoolExecutor(3) as callers, httpx.Client(base_url=server, timeout=60) as http:
+    with serve(upstream) as url, ThreadPoolExecutor(3) as callers, httpx.Client(base_url=server, timeout=120) as http:
         provider = Provider.objects.create(name="Upstream", kind="openai", base_url=f"{url}/v1", max_concurrency=1)
         add_character(bank, provider, "Alloy", voice="alloy", model="tts-1")
         asked = [
@@ -299,20 +300,22 @@ def test_the_queue_shows_who_waits_and_cancels_one(
         try:
             visitor.sign_in("admin", PASSWORD)
             upstream.wait_for(lambda app: len(app.spoken) == 1)
+            eventually(lambda: len(snapshot().waiting) == 2)
             page = visitor.page
             page.goto("/admin/queue/")
+            expect(page.get_by_role("status").get_by_text("Live", exact=True)).to_be_visible()
             waiting = page.locator("#nr-waiting").locator("..")
-            for _ in range(100):
-                if waiting.locator("li").count() == 2:
-                    break
-                page.get_by_role("link", name="Refresh").click()
+            expect(waiting.locator("li")).to_have_count(2)
             waiting.get_by_role("button", name="Cancel").last.click()
-            expect(page.get_by_text("was cancelled; whoever asked was told so")).to_be_visible()
-            visitor.shot(f"queue-{width}")
+            expect(page.get_by_text("1 request was cancelled.")).to_be_visible()
             expect(waiting.locator("li")).to_have_count(1)
+            visitor.shot(f"queue-{width}")
+            waiting.get_by_role("button", name="Cancel").focus()
+            asked.append(callers.submit(http.post, "/v1/audio/speech", json={"voice": "Alloy", "input": "A fourth."}))
+            expect(waiting.locator("li")).to_have_count(2)
+            expect(waiting.get_by_role("button", name="Cancel").first).to_be_focused()
             upstream.release(100)
-            assert sorted(answer.result().status_code for answer in asked) == [200, 200, 503]
-            page.get_by_role("link", name="Refresh").click()
+            assert sorted(answer.result().status_code for answer in asked) == [200, 200, 200, 503]
             expect(page.get_by_text("Nothing waits.")).to_be_visible()
             assert visitor.complaints == []
         finally:
@@ -333,11 +336,9 @@ def test_pages_around_a_backend_fit(visit: Visit, house: Bank, width: int, dark:
         lists = ["/admin/providers/cataloguevoice/?provider={provider}", "/admin/queue/", "/admin/troubleshooting/"]
         for path in [*paths, *lists, "/admin/providers/provider/", "/admin/"]:
             visitor.page.goto(path.format(provider=provider.pk))
-            visitor.page.wait_for_load_state("load")
             name = path.split("?")[0].format(provider="x").strip("/").replace("/", "-")
             visitor.shot(f"backend-{name}-{width}-{'dark' if dark else 'light'}")
-            wide = visitor.page.evaluate("document.documentElement.scrollWidth")
-            assert wide <= width, f"{path} is {wide} pixels wide"
+            visitor.assert_fits(width)
 
 
 PAGES = [
@@ -371,10 +372,8 @@ def test_every_page_fits_and_keeps_the_console_clean(visit: Visit, house: Bank, 
     keys = {"bank": house.pk, "character": character.pk, "provider": character.provider_id}
     for number, path in enumerate(PAGES):
         visitor.page.goto(path.format(**keys))
-        visitor.page.wait_for_load_state("load")
+        visitor.assert_fits(width)
         visitor.shot(f"page-{number:02}-{width}")
-        wide = visitor.page.evaluate("document.documentElement.scrollWidth")
-        assert wide <= width, f"{path} is {wide} pixels wide"
         assert visitor.page.evaluate("document.documentElement.classList.contains('dark')") is dark
 
 
@@ -400,7 +399,8 @@ element => {
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_texts_stand_out_enough_to_be_read(visit: Visit, house: Bank, dark: bool) -> None:
     Provider.objects.create(name="Off", kind="embedded", enabled=False)
-    page = visit(dark=dark).page
+    visitor = visit(dark=dark)
+    page = visitor.page
     seen = 0
     studio = Provider.objects.get(name="Studio")
     fill_catalogue(studio)
@@ -408,6 +408,7 @@ def test_texts_stand_out_enough_to_be_read(visit: Visit, house: Bank, dark: bool
     paths += [f"/admin/providers/provider/{studio.pk}/change/", "/admin/troubleshooting/"]
     for path in paths:
         page.goto(path)
+        visitor.settle()
         selector = ".nr-light, .nr-reason, .nr-facts dt, .nr-facts dd, "
         selector += ".nr-button, .nr-link, .nr-quiet, .nr-tag, .nr-heading, .nr-title, .nr-code, #nav-sidebar a"
         for element in page.locator(selector).all():
@@ -418,10 +419,12 @@ def test_texts_stand_out_enough_to_be_read(visit: Visit, house: Bank, dark: bool
 
 
 def test_the_keyboard_shows_where_it_is(visit: Visit, house: Bank) -> None:
-    page = visit().page
+    visitor = visit()
+    page = visitor.page
     page.locator(".nr-button").first.focus()
     page.keyboard.press("Shift+Tab")
     page.keyboard.press("Tab")
+    visitor.settle()
     style = "getComputedStyle(document.activeElement)"
     assert page.evaluate(f"{style}.outlineStyle") == "solid"
     assert float(page.evaluate(f"{style}.outlineWidth").removesuffix("px")) >= 2
