@@ -231,7 +231,8 @@ class _Production:
             self.speech.inference_seconds = self.speaking
 
     def _cost(self, piece: str) -> Cost:
-        return Cost(tokens=estimate_tokens(piece, self.instructions, self.speaker.prompt_text))
+        tokens = estimate_tokens(piece, self.instructions, self.speaker.prompt_text)
+        return Cost(tokens=tokens, characters=len(piece))
 
     def _day_share(self, cost: Cost, first_try: bool) -> Cost:
         """All pieces at the first call, then nothing, but for what is tried again."""

@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from benchmarks.configure import NARROW
 from benchmarks.figures import Spread, Table
 from benchmarks.load import finish, run, running, wait_until_sent
+from benchmarks.measure_speech import DRAIN_SECONDS
 from benchmarks.processes import Memory, Server
 from benchmarks.stage import Stage
 
-# Longer than the request log waits before it writes: its cost belongs to the requests that caused it.
-DRAIN_SECONDS = 1.3
 WARM_UP = 100
 
 
@@ -35,19 +34,20 @@ class Wait:
 
 @dataclass(slots=True)
 class Crowd:
-    """A server in which `waiting` requests wait; `calm` is the share of a processor that it uses without them."""
+    """A server in which `waiting` requests wait; `calm` is the share of a processor that it uses after them. `held` and
+    `after` are of the last round."""
 
     waiting: int
     before: Memory
-    calm: float
     held: Memory
     after: Memory
     rounds: list[Wait] = field(default_factory=list)
+    calm: float = 0.0
 
     def row(self) -> list[str]:
         shown = [self.spread(name).shown() for name in ("direct", "enter", "leave", "added")]
         memories = [one.shown() for one in (self.before, self.held, self.after)]
-        idle = f"{self.calm:.1%} -> {self.spread('idle').median:.1%}"
+        idle = f"{self.spread('idle').median:.1%} -> {self.calm:.1%}"
         threads = f"{self.before.threads} -> {self.held.threads}"
         return [f"{self.waiting}", *shown, idle, *memories, threads]
 
@@ -64,7 +64,7 @@ def measure(stage: Stage) -> list[Crowd]:
 
 
 def table(crowds: Sequence[Crowd]) -> Table:
-    columns = ["waiting", "direct ms", "enter ms", "leave ms", "added ms", "CPU idle -> waiting"]
+    columns = ["waiting", "direct ms", "enter ms", "leave ms", "added ms", "CPU waiting -> after"]
     return Table(
         "Requests that wait in the queue",
         [*columns, "idle MB", "waiting MB", "after MB", "threads"],
@@ -81,10 +81,11 @@ def _crowd(stage: Stage, server: Server, waiting: int) -> Crowd:
     time.sleep(DRAIN_SECONDS)
     server.wait_until_calm()
     before = server.memory()
-    crowd = Crowd(waiting, before, _share_used(stage, server), before, before)
+    crowd = Crowd(waiting, before, before, before)
     for _ in range(stage.settings.rounds):
         direct = _direct(stage, server, waiting)
         crowd.rounds.append(_wait(stage, server, crowd, direct))
+    crowd.calm = _share_used(stage, server)
     return crowd
 
 

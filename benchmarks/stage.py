@@ -43,7 +43,7 @@ class Settings:
     waiting: tuple[int, ...] = (100, 1000)
     idle_seconds: float = 5.0
     tickets: tuple[int, ...] = (100, 1000, 5000)
-    answers: int = 3000
+    answers: int = 2000
 
     @property
     def providers(self) -> int:

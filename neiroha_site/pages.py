@@ -149,10 +149,14 @@ def _ended(ticket: Ticket, now: float) -> dict[str, Any]:
         "ago": duration(now - ended),
         "waited": duration(waited),
         "took": "" if ticket.started_at is None else duration(ended - ticket.started_at),
-        "outcome": {"done": _("Done"), "left": _("The caller left")}.get(ticket.outcome, ticket.outcome),
+        "outcome": _outcome(ticket.outcome),
         "tone": "ok" if ticket.outcome == "done" else "none" if ticket.outcome in QUIET_OUTCOMES else "bad",
         "message": ticket.message,
     }
+
+
+def _outcome(code: str) -> str:
+    return {"done": _("Done"), "left": _("The caller left"), "cancelled": _("Cancelled")}.get(code, code)
 
 
 # Troubleshooting.

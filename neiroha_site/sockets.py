@@ -12,7 +12,6 @@ from django.urls import path
 
 from neiroha_site.pages import queue_context
 from providers.engine import current_engine
-from providers.queue import QueueSnapshot
 from studio.live import FORBIDDEN, LivePage, SameOrigin
 
 LOOK_SECONDS = 0.25
@@ -24,7 +23,7 @@ class QueueLive(LivePage):
     permissions = ("providers.view_provider", "providers.change_provider")
 
     async def connect(self) -> None:
-        self._seen: object = None
+        self._seen = -1
         self._engine = current_engine()
         self._snapshot = self._engine.queue.snapshot()
         await super().connect()
@@ -33,27 +32,15 @@ class QueueLive(LivePage):
         loop = asyncio.get_running_loop()
         since = loop.time()
         while True:
-            snapshot = self._engine.queue.snapshot()
-            busy = snapshot.running or snapshot.waiting or snapshot.resting
-            if _signature(snapshot) != self._seen or (busy and loop.time() - since >= TICK_SECONDS):
-                self._seen, self._snapshot = _signature(snapshot), snapshot
+            queue = self._engine.queue
+            if queue.changes != self._seen or (queue.busy and loop.time() - since >= TICK_SECONDS):
+                self._seen, self._snapshot = queue.changes, queue.snapshot()
                 return
             await asyncio.sleep(LOOK_SECONDS)
 
     def render(self) -> str:
         now = self._engine.queue.clock.monotonic()
         return render_to_string("admin/queue_live.html", queue_context(self.scope["user"], self._snapshot, now))
-
-
-def _signature(snapshot: QueueSnapshot) -> tuple[Any, ...]:
-    """Differs when somebody came, started, ended or rests."""
-    return (
-        [ticket.id for ticket in snapshot.running],
-        [waiting.ticket.id for waiting in snapshot.waiting],
-        snapshot.recent[-1].id if snapshot.recent else 0,
-        len(snapshot.recent),
-        [resting.provider.id for resting in snapshot.resting],
-    )
 
 
 async def _nowhere(scope: Any, receive: Any, send: Any) -> None:

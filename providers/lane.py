@@ -120,11 +120,13 @@ class Lane:
     def expectations(self) -> Iterator[tuple[Ticket, float]]:
         """Who waits, in the order of their turns, and in how many seconds each may expect it."""
         limit = 1 if self.breaker.probing else self.provider.max_concurrency
+        minute, rest, now = self.provider.requests_per_minute, self.rest(), self._clock.monotonic()
+        today, tomorrow = self._clock.today(self._zone), self._clock.seconds_until_tomorrow(self._zone)
         for place, ticket in enumerate(self.waiting(), start=1):
-            minute = self.provider.requests_per_minute
             by_rate = (place - 1) * 60.0 / minute if minute else 0.0
-            by_day = 0.0 if self.day_allows(ticket) else self._clock.seconds_until_tomorrow(self._zone)
-            yield ticket, max(self.rest() + place * self._typical / limit, self._wait_for(ticket), by_rate, by_day)
+            by_tokens = self._minute.wait(ticket.cost, self.provider, now)
+            by_day = 0.0 if self._day.allows(ticket.day, self.provider, today) else tomorrow
+            yield ticket, max(rest + place * self._typical / limit, by_tokens, by_rate, by_day)
 
     @property
     def _zone(self) -> ZoneInfo:

@@ -11,7 +11,7 @@ from asgiref.sync import sync_to_async
 from django.db import DatabaseError, close_old_connections, transaction
 from django.db.models import F, Sum
 
-from providers.limits import Cost, StoredUsage
+from providers.limits import NOTHING, Cost, StoredUsage
 from providers.models import UsageMinute
 from providers.speech import ProviderConfig
 
@@ -53,8 +53,7 @@ class DatabaseLedger:
                     self._add(key, cost)
 
     def _add(self, key: _Key, cost: Cost) -> None:
-        known = self._pending.get(key, Cost(0, 0))
-        self._pending[key] = Cost(known.requests + cost.requests, known.tokens + cost.tokens)
+        self._pending[key] = self._pending.get(key, NOTHING) + cost
 
     def _load(self, provider: ProviderConfig) -> StoredUsage:
         now = datetime.now(UTC)
@@ -76,7 +75,9 @@ class DatabaseLedger:
                 for (provider_id, minute), cost in noted.items():
                     row, _ = UsageMinute.objects.get_or_create(provider_id=provider_id, minute=minute)
                     UsageMinute.objects.filter(pk=row.pk).update(
-                        requests=F("requests") + cost.requests, tokens=F("tokens") + cost.tokens
+                        requests=F("requests") + cost.requests,
+                        tokens=F("tokens") + cost.tokens,
+                        characters=F("characters") + cost.characters,
                     )
                 self._trim()
         except DatabaseError:

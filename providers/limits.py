@@ -20,13 +20,14 @@ COOL_SECONDS, MAX_COOL_SECONDS = 15.0, 300.0
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one provider call uses of its limits."""
+    """What one provider call uses of its limits; the characters of its text are only counted."""
 
     requests: int = 1
     tokens: int = 0
+    characters: int = 0
 
     def __add__(self, other: Cost) -> Cost:
-        return Cost(self.requests + other.requests, self.tokens + other.tokens)
+        return Cost(self.requests + other.requests, self.tokens + other.tokens, self.characters + other.characters)
 
 
 NOTHING = Cost(requests=0)

@@ -86,6 +86,8 @@ class UsageLedger(Protocol):
 class SpeechQueue:
     def __init__(self, clock: Clock | None = None, ledger: UsageLedger | None = None) -> None:
         self.clock = clock or Clock()
+        self.changes = 0
+        """Grows whenever somebody enters, starts or ends."""
         self._ledger = ledger
         self._lanes: dict[int, Lane] = {}
         self._loading: dict[int, asyncio.Task[StoredUsage]] = {}
@@ -153,6 +155,11 @@ class SpeechQueue:
                     return lane.refuse(ticket, QueueCancelled("This request was cancelled while it waited."))
         return False
 
+    @property
+    def busy(self) -> bool:
+        """Whether anybody runs, waits or rests."""
+        return any(lane.running or lane.waiting_count() or lane.rest() for lane in self._lanes.values())
+
     def snapshot(self) -> QueueSnapshot:
         lanes = self._lanes.values()
         running = [ticket for lane in lanes for ticket in lane.running.values()]
@@ -182,10 +189,12 @@ class SpeechQueue:
 
     async def _take_turn(self, lane: Lane, ticket: Ticket, rules: QueueRules) -> None:
         self._refuse_hopeless(lane, ticket, rules)
+        self.changes += 1
         if lane.may_start_at_once(ticket):
             lane.start(ticket)
         else:
             await self._wait(lane, ticket, rules)
+            self.changes += 1
         if self._ledger is not None:
             self._ledger.note(ticket.provider, ticket.cost, self.clock.now())
 
@@ -236,6 +245,7 @@ class SpeechQueue:
     ) -> None:
         ticket.outcome, ticket.message, ticket.ended_at = outcome, message, self.clock.monotonic()
         self._recent.append(ticket)
+        self.changes += 1
         started = ticket.id in lane.running
         lane.leave(ticket)
         if started and not isinstance(error, QueueError):

@@ -29,7 +29,7 @@ def run[T](work: Coroutine[Any, Any, T]) -> T:
 
 def note(ledger: DatabaseLedger, config: ProviderConfig, *calls: tuple[int, datetime]) -> None:
     for tokens, at in calls:
-        ledger.note(config, Cost(tokens=tokens), at)
+        ledger.note(config, Cost(tokens=tokens, characters=10 * tokens), at)
 
 
 def test_calls_of_a_minute_are_one_row(provider: Provider) -> None:
@@ -39,7 +39,7 @@ def test_calls_of_a_minute_are_one_row(provider: Provider) -> None:
     note(ledger, provider.config(), (1, now))
     run(ledger.flush())
     row = UsageMinute.objects.get()
-    assert (row.requests, row.tokens, row.minute.second) == (3, 13, 0)
+    assert (row.requests, row.tokens, row.characters, row.minute.second) == (3, 13, 130, 0)
 
 
 def test_another_process_reads_today_and_the_last_minute(provider: Provider) -> None:
