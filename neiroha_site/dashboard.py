@@ -8,6 +8,7 @@ from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
+from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
@@ -15,15 +16,27 @@ from api.exposure import is_loopback
 from api.models import Access, ServerSettings
 from banks.admin import avatar_url
 from banks.models import Bank, Character, Membership
+from neiroha_site.figures import (
+    LITTLE_DISK_BYTES,
+    LOG_HOURS,
+    Answered,
+    Day,
+    answered_by_provider,
+    free_disk_bytes,
+    spoken_by_day,
+)
 from neiroha_site.navigation import may_see
 from providers import adapters
+from providers.engine import Engine, ask_engine
 from providers.models import Provider
-from providers.pages import health_mark, health_of
+from providers.pages import duration, health_mark, health_of
+from providers.queue import QueueSnapshot
 
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     banks = active_banks() if may_see(request, "banks", "bank") else []
-    providers = _providers() if may_see(request, "providers", "provider") else []
+    may_see_providers = may_see(request, "providers", "provider")
+    providers = _providers() if may_see_providers else []
     server = ServerSettings.load()
     address = api_address(request)
     return {
@@ -35,6 +48,69 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "banks": banks,
         "providers": providers,
         "steps": _next_steps(request, server),
+        "warnings": _warnings(providers),
+        "queue": _queue_now() if may_see_providers else None,
+        "chart": _chart(spoken_by_day()) if may_see_providers else None,
+        "answered": [_shown(row) for row in answered_by_provider()] if may_see(request, "api", "requestlog") else [],
+        "log_hours": LOG_HOURS,
+    }
+
+
+def _warnings(providers: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """What goes wrong now, or soon will."""
+    warnings = []
+    for entry in providers:
+        report = entry["health"]
+        if entry["provider"].enabled and report is not None and not report.healthy:
+            text = _("“%(name)s” fails: %(reason)s") % {
+                "name": entry["provider"].name,
+                "reason": report.reason or _("it can't be reached."),
+            }
+            warnings.append({"text": text, "action": _("Look"), "url": entry["url"]})
+    free = free_disk_bytes()
+    if free < LITTLE_DISK_BYTES:
+        text = _("The disk is nearly full: %s are free. Speech can't be kept once it is.") % filesizeformat(free)
+        warnings.append({"text": text, "action": "", "url": ""})
+    return warnings
+
+
+def _queue_now() -> dict[str, Any]:
+    async def look(engine: Engine) -> QueueSnapshot:
+        return engine.queue.snapshot()
+
+    snapshot = ask_engine(look)
+    return {
+        "running": len(snapshot.running),
+        "waiting": len(snapshot.waiting),
+        "resting": [resting.provider.name for resting in snapshot.resting],
+    }
+
+
+def _chart(days: list[Day]) -> dict[str, Any]:
+    """Bars of the characters of text a day, in an image of 10 units a day and 100 units of height."""
+    most = max(days, key=lambda day: day.characters)
+    scale = 100 / most.characters if most.characters else 0
+    bars = [
+        {
+            "x": 10 * number + 1,
+            "y": 100 - round(day.characters * scale, 1),
+            "height": round(day.characters * scale, 1),
+            "day": day,
+        }
+        for number, day in enumerate(days)
+    ]
+    total = {"characters": sum(day.characters for day in days), "requests": sum(day.requests for day in days)}
+    return {"bars": bars, "width": 10 * len(days), "most": most, "today": days[-1], "first": days[0], "total": total}
+
+
+def _shown(row: Answered) -> dict[str, Any]:
+    return {
+        "provider": row.provider or _("No provider"),
+        "answered": row.answered,
+        "refused": row.refused,
+        "failed": row.failed,
+        "first_byte": "" if row.first_byte is None else duration(row.first_byte),
+        "real_time_factor": row.real_time_factor,
     }
 
 
