@@ -20,6 +20,7 @@ from benchmarks import (
     measure_fairness,
     measure_first_byte,
     measure_memory,
+    measure_pages,
     measure_queue,
     measure_speech,
     measure_tickets,
@@ -55,6 +56,10 @@ def embedded(stage: Stage) -> Table:
     return measure_embedded.table(measure_embedded.measure(stage))
 
 
+def pages(stage: Stage) -> Table:
+    return measure_pages.table(measure_pages.measure(stage))
+
+
 def memory(stage: Stage) -> Table:
     return measure_memory.table(measure_memory.measure(stage))
 
@@ -76,6 +81,7 @@ MEASUREMENTS: dict[str, Callable[[Stage], Table]] = {
     "first-byte": first_byte,
     "embedded": embedded,
     "memory": memory,
+    "pages": pages,
     "queue": queue,
     "tickets": tickets,
     "fairness": fairness,

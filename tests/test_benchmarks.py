@@ -21,6 +21,7 @@ from benchmarks import (
     measure_fairness,
     measure_first_byte,
     measure_memory,
+    measure_pages,
     measure_queue,
     measure_speech,
     measure_tickets,
@@ -39,6 +40,7 @@ SMALL = Settings(
     idle_seconds=0.5,
     tickets=(20,),
     answers=200,
+    installation="small",
 )
 WAIT_SECONDS = 120
 
@@ -151,6 +153,14 @@ def test_the_queue_alone(small: Stage) -> None:
     heading, *rows = table_rows(measure_tickets.table([tickets]))
     assert [row[:2] for row in rows] == [["20", "queue"], ["20", "semaphore"]]
     assert {len(row) for row in rows} == {len(heading)}
+
+
+def test_the_pages(small: Stage) -> None:
+    pages = measure_pages.measure(small)
+    assert {"/admin/", "/admin/queue/", "/admin/banks/bank/"} <= {page.path for page in pages}
+    assert all(page.queries > 0 and page.spread.low > 0 for page in pages)
+    heading, *rows = table_rows(measure_pages.table(pages))
+    assert len(rows) == measure_pages.SHOWN and {len(row) for row in rows} == {len(heading)}
 
 
 def test_fairness(small: Stage) -> None:

@@ -1,0 +1,93 @@
+"""An installation as large as a busy team's, for query counts and `make bench`."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.utils import timezone
+
+from api.models import ApiKey, RequestLog, hash_key
+from banks.models import Bank, Character, Membership
+from providers.models import CatalogueVoice, HealthReport, Provider, UsageMinute
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    providers: int = 20
+    voices: int = 4_000
+    banks: int = 50
+    characters: int = 1_000
+    log_rows: int = 100_000
+    keys: int = 20
+
+
+SMALL = Size(providers=4, voices=40, banks=6, characters=30, log_rows=60, keys=4)
+SIZES = {"large": Size(), "small": SMALL}
+
+
+def seed(size: Size) -> None:
+    """Fill an empty database; the same rows each time."""
+    dice = random.Random(7)
+    now = timezone.now().replace(microsecond=0)
+    providers = [
+        Provider.objects.create(name=f"Provider {number}", kind="embedded", position=number)
+        for number in range(size.providers)
+    ]
+    HealthReport.objects.bulk_create(
+        HealthReport(provider=provider, checked_at=now, reachable=True, latency_ms=40) for provider in providers
+    )
+    CatalogueVoice.objects.bulk_create(
+        CatalogueVoice(
+            provider=providers[number % size.providers],
+            external_id=f"en-US-Voice{number}Neural",
+            name=f"Voice {number}",
+            language="en-US",
+        )
+        for number in range(size.voices)
+    )
+    minutes = [now.replace(second=0) - timedelta(minutes=30 * number) for number in range(24 * 60)]
+    UsageMinute.objects.bulk_create(
+        UsageMinute(provider=dice.choice(providers), minute=minute, requests=3, tokens=90, characters=400)
+        for minute in minutes
+    )
+    _seed_voices(size, providers)
+    _seed_api(size, providers, dice)
+
+
+def _seed_voices(size: Size, providers: list[Provider]) -> None:
+    characters = Character.objects.bulk_create(
+        Character(name=f"Character {number}", provider=providers[number % size.providers], voice="heart")
+        for number in range(size.characters)
+    )
+    banks = Bank.objects.bulk_create(Bank(name=f"Bank {number}", position=number) for number in range(size.banks))
+    Membership.objects.bulk_create(
+        Membership(bank=banks[number % size.banks], character=character, position=number)
+        for number, character in enumerate(characters)
+    )
+
+
+def _seed_api(size: Size, providers: list[Provider], dice: random.Random) -> None:
+    now = timezone.now()
+    ApiKey.objects.bulk_create(
+        ApiKey(name=f"Key {number}", digest=hash_key(f"nr-{number}"), hint="abcd") for number in range(size.keys)
+    )
+    RequestLog.objects.bulk_create(
+        (
+            RequestLog(
+                at=now - timedelta(seconds=20 * number),
+                request_id=f"req_{number}",
+                method="POST",
+                path="/v1/audio/speech",
+                status=dice.choice([200, 200, 200, 429, 500]),
+                provider=dice.choice(providers).name,
+                key_name=f"Key {dice.randrange(size.keys)}",
+                first_byte_ms=dice.randrange(2000),
+                inference_ms=400,
+                audio_ms=4000,
+            )
+            for number in range(size.log_rows)
+        ),
+        batch_size=2000,
+    )
