@@ -11,18 +11,19 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllow
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, gettext_noop
 
 from api.forms import ApiKeyForm
 from api.models import ApiKey, RequestLog, ServerSettings
 from providers.admin_base import ModelAdmin, page_action
+from providers.audit import Change, record
 
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(ModelAdmin[ApiKey]):
     form = ApiKeyForm
-    list_display = ["name", "ends_in", "owner", "state", "expires_at", "last_used_at"]
-    list_filter = ["owner"]
+    list_display = ["name", "ends_in", "owner", "scope", "state", "expires_at", "last_used_at"]
+    list_filter = ["owner", "scope"]
     list_select_related = ["owner"]
     search_fields = ["name", "hint"]
     actions = ["revoke_selected"]
@@ -30,9 +31,20 @@ class ApiKeyAdmin(ModelAdmin[ApiKey]):
     change_form_outer_before_template = "admin/api/apikey/revoke.html"
 
     def get_fieldsets(self, request: HttpRequest, obj: ApiKey | None = None) -> Any:
-        choices = ["name", "owner", "banks", "rate_limit_per_minute", "expires_at"]
+        choices = ["name", "owner", "scope", "banks", "rate_limit_per_minute", "expires_at"]
         shown = ["ends_in", "state", "last_used_at", "created_at"] if obj else []
+        if not request.user.is_superuser:
+            # The own ones, within the limits that hold for everybody.
+            choices = [name for name in choices if name not in ("owner", "rate_limit_per_minute")]
         return [(None, {"fields": [choices[0], *shown, *choices[1:]]})]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ApiKey]:
+        """Everybody's own keys; all of them for administrators."""
+        found = super().get_queryset(request)
+        return found if request.user.is_superuser else found.filter(owner=request.user.pk)
+
+    def get_list_filter(self, request: HttpRequest) -> list[Any]:
+        return [name for name in self.list_filter if request.user.is_superuser or name != "owner"]
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         return {"owner": request.user.pk, **super().get_changeform_initial_data(request)}
@@ -48,6 +60,8 @@ class ApiKeyAdmin(ModelAdmin[ApiKey]):
         return super().render_change_form(request, context, *args, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
+        if not request.user.is_superuser:
+            obj.owner_id = request.user.pk
         if not change:
             obj.draw_secret()
         super().save_model(request, obj, form, change)
@@ -84,7 +98,7 @@ class ApiKeyAdmin(ModelAdmin[ApiKey]):
         for key in keys:
             if key.revoked_at is None:
                 key.revoke()
-                self.log_change(request, key, _("Revoked."))
+                self.log_change(request, key, gettext_noop("Revoked."))
             self.message_user(request, _("The key “%s” no longer opens anything.") % key, messages.SUCCESS)
 
     @admin.display(description=gettext_lazy("ends in"), ordering="hint")
@@ -174,6 +188,7 @@ class RequestLogAdmin(ModelAdmin[RequestLog]):
     def clear(self, request: HttpRequest) -> HttpResponse:
         if request.method == "POST":
             count, _rows = RequestLog.objects.all().delete()
+            record(request.user, ServerSettings.load(), Change.CHANGED, gettext_noop("Cleared the request log."))
             self.message_user(request, _("%d requests were removed from the log.") % count, messages.SUCCESS)
             return HttpResponseRedirect(reverse("admin:api_requestlog_changelist"))
         context = {

@@ -31,7 +31,7 @@ class ApiKeyAuthentication(BaseAuthentication):
             if asked.state.controls.access == Access.OPEN:
                 return None
             raise AuthenticationFailed("This API key is not known here.", code="invalid_api_key")
-        _check(facts)
+        check_key(facts)
         asked.record.key_id, asked.record.key_name = facts.id, facts.name
         return None, facts
 
@@ -39,7 +39,8 @@ class ApiKeyAuthentication(BaseAuthentication):
         return 'Bearer realm="Neiroha"'
 
 
-def _check(facts: KeyFacts) -> None:
+def check_key(facts: KeyFacts) -> None:
+    """AuthenticationFailed for a key that opens nothing any more."""
     if facts.revoked:
         raise AuthenticationFailed("This API key was revoked.", code="revoked_api_key")
     if facts.expires_at is not None and facts.expires_at <= datetime.now(UTC):

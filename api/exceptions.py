@@ -107,7 +107,7 @@ def _retry(exc: drf.APIException) -> bool | None:
 
 
 def _from_speech_error(exc: SpeechError) -> JsonResponse:
-    retriable = exc.status in (429, 500, 503)
+    retriable = exc.status in (429, 500, 502, 503)
     return error_response(
         exc.status,
         exc.message,

@@ -25,7 +25,7 @@ else:
 class ApiKeyForm(_ApiKeyModelForm):
     class Meta:
         model = ApiKey
-        fields = ["name", "owner", "banks", "rate_limit_per_minute", "expires_at"]
+        fields = ["name", "owner", "scope", "banks", "rate_limit_per_minute", "expires_at"]
         widgets = {"banks": UnfoldAdminCheckboxSelectMultipleWidget}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -39,7 +39,8 @@ class ApiKeyForm(_ApiKeyModelForm):
         self._offer("owner", users.filter(Q(is_active=True) | Q(pk=self.instance.owner_id)))
 
     def _offer(self, name: str, choices: Any) -> None:
-        self.fields[name].queryset = choices  # type: ignore[attr-defined]
+        if name in self.fields:
+            self.fields[name].queryset = choices  # type: ignore[attr-defined]
 
     def clean_expires_at(self) -> datetime | None:
         moment: datetime | None = self.cleaned_data["expires_at"]

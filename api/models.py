@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from api.exposure import clean_origins, is_host, open_api_refusal
 from banks.models import Bank
+from providers.models import validate_time_zone
 
 
 class Access(models.TextChoices):
@@ -98,6 +99,14 @@ class KeyState(models.TextChoices):
     OWNER_INACTIVE = "owner_inactive", _("Owner deactivated")
 
 
+class Scope(models.TextChoices):
+    """What a key may reach beyond speech. Whatever it is, a key never has more rights than its owner."""
+
+    SPEECH = "speech", _("Speech: speak, and list voices")
+    READ = "read", _("Read: also look at what its owner may see, under /api/")
+    MANAGE = "manage", _("Manage: also change what its owner may change, under /api/")
+
+
 KEY_PREFIX = "nei-"
 
 
@@ -107,9 +116,9 @@ def hash_key(key: str) -> str:
 
 
 class ApiKeyManager(models.Manager["ApiKey"]):
-    def issue(self, *, name: str, owner_id: int | None = None) -> tuple[ApiKey, str]:
+    def issue(self, *, name: str, owner_id: int | None = None, scope: Scope = Scope.SPEECH) -> tuple[ApiKey, str]:
         """A new key and its secret, which nothing can show again."""
-        key = self.model(name=name, owner_id=owner_id)
+        key = self.model(name=name, owner_id=owner_id, scope=scope)
         secret = key.draw_secret()
         key.save()
         return key, secret
@@ -127,6 +136,13 @@ class ApiKey(models.Model):
         related_name="api_keys",
         verbose_name=_("owner"),
         help_text=_("The key stops when its owner is deactivated."),
+    )
+    scope = models.CharField(
+        _("scope"),
+        max_length=10,
+        choices=Scope,
+        default=Scope.SPEECH,
+        help_text=_("Under /api/ a key acts for its owner; without one it reaches nothing there."),
     )
     banks = models.ManyToManyField(
         Bank, blank=True, related_name="api_keys", verbose_name=_("banks"), help_text=_("None chosen: all banks.")
@@ -223,3 +239,28 @@ class RequestLog(models.Model):
 
     def __str__(self) -> str:
         return f"{self.method} {self.path} {self.status}"
+
+
+class Preferences(models.Model):
+    """How one person wants the pages; the API knows none."""
+
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="preferences", editable=False
+    )
+    language = models.CharField(
+        _("language"), max_length=20, blank=True, choices=settings.LANGUAGES, help_text=_("Empty: as the browser asks.")
+    )
+    time_zone = models.CharField(
+        _("time zone"),
+        max_length=64,
+        blank=True,
+        validators=[validate_time_zone],
+        help_text=_("Empty: as the browser says."),
+    )
+
+    class Meta:
+        verbose_name = _("preferences")
+        verbose_name_plural = _("preferences")
+
+    def __str__(self) -> str:
+        return str(_("preferences"))

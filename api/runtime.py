@@ -13,6 +13,7 @@ from api.record import RequestRecorder
 from providers import versions
 from providers.catalogue import watch_health
 from providers.engine import close_engine, current_engine
+from studio.runner import close_runner, open_runner
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +23,7 @@ POLL_SECONDS = 1.0
 class Runtime:
     def __init__(self) -> None:
         self.engine = current_engine()
+        self.runner = open_runner(self.engine)
         self.recorder = RequestRecorder()
         loop = asyncio.get_running_loop()
         work = (self.recorder.run(), self.engine.ledger.run(), _watch_configuration(), watch_health(self.engine))
@@ -31,6 +33,7 @@ class Runtime:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await close_runner()
         await close_engine()
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from api.models import Access, ApiKey, ServerSettings
+from api.models import Access, ApiKey, Scope, ServerSettings
 from banks.roster import Roster, roster
 from providers.queue import QueueRules
 from providers.versions import Snapshot
@@ -38,6 +38,7 @@ class KeyFacts:
     revoked: bool
     owner_active: bool
     owner_id: int | None = None
+    scope: Scope = Scope.SPEECH
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +49,10 @@ class ApiState:
 
 
 def load_state() -> ApiState:
-    return ApiState(_load_controls(), _load_keys(), roster.get_sync())
+    return ApiState(load_controls(), _load_keys(), roster.get_sync())
 
 
-def _load_controls() -> Controls:
+def load_controls() -> Controls:
     row = ServerSettings.load()
     return Controls(
         api_enabled=row.api_enabled,
@@ -69,10 +70,10 @@ def _load_controls() -> Controls:
 
 def _load_keys() -> dict[str, KeyFacts]:
     rows = ApiKey.objects.select_related("owner").prefetch_related("banks")
-    return {row.digest: _key_facts(row) for row in rows}
+    return {row.digest: key_facts(row) for row in rows}
 
 
-def _key_facts(row: ApiKey) -> KeyFacts:
+def key_facts(row: ApiKey) -> KeyFacts:
     return KeyFacts(
         id=row.pk,
         name=row.name,
@@ -82,6 +83,7 @@ def _key_facts(row: ApiKey) -> KeyFacts:
         revoked=row.revoked_at is not None,
         owner_active=row.owner is None or row.owner.is_active,
         owner_id=row.owner_id,
+        scope=Scope(row.scope),
     )
 
 

@@ -9,6 +9,7 @@ from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
 from api import request as api_request
+from api.state import KeyFacts
 
 if TYPE_CHECKING:
     from rest_framework.views import APIView
@@ -68,6 +69,14 @@ def address_group(address: str) -> str:
     return str(parsed)
 
 
+def seconds_to_wait(key: KeyFacts | None, address: str, limit: int) -> float:
+    """0.0 and the request is counted: by the key's own limit, else by `limit` for the address."""
+    caller = address_group(address)
+    if key is not None and key.rate_limit is not None:
+        caller, limit = f"key {key.id}", key.rate_limit
+    return windows.wait(caller, limit, time.monotonic()) if limit else 0.0
+
+
 class RequestThrottle(BaseThrottle):
     """Requests per minute: the key's own limit, else the limit per address."""
 
@@ -76,11 +85,7 @@ class RequestThrottle(BaseThrottle):
     def allow_request(self, request: Request, view: APIView) -> bool:
         asked = api_request.of(request)
         key = api_request.caller_key(request)
-        if key is not None and key.rate_limit is not None:
-            caller, limit = f"key {key.id}", key.rate_limit
-        else:
-            caller, limit = address_group(asked.record.address), asked.state.controls.rate_limit
-        self._wait = windows.wait(caller, limit, time.monotonic()) if limit else 0.0
+        self._wait = seconds_to_wait(key, asked.record.address, asked.state.controls.rate_limit)
         return not self._wait
 
     def wait(self) -> float:

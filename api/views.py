@@ -9,8 +9,7 @@ from typing import Any
 from adrf.views import APIView
 from django.http import Http404, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import ParseError
 from rest_framework.negotiation import DefaultContentNegotiation
@@ -22,6 +21,15 @@ from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView as DRFAPIView
 
 from api import request as api_request
+from api.answers import (
+    AUDIO_ANSWERS,
+    ErrorSerializer,
+    HealthAnswer,
+    ModelAnswer,
+    ModelsAnswer,
+    SpeakerAnswer,
+    VoicesAnswer,
+)
 from api.authentication import ApiKeyAuthentication
 from api.exceptions import ApiSwitchedOff, BodyTooLarge, error_body
 from api.handler import AudioStreamResponse
@@ -104,10 +112,7 @@ def _note_error(request: api_request.ApiRequest, response: HttpResponseBase) -> 
 class SpeechView(ApiView):
     http_method_names = ["post"]
 
-    @extend_schema(
-        request=SpeechSerializer,
-        responses={200: OpenApiResponse(OpenApiTypes.BINARY, description="The audio, or server-sent events.")},
-    )
+    @extend_schema(operation_id="speak", tags=["speech"], request=SpeechSerializer, responses=AUDIO_ANSWERS)
     async def post(self, request: Request) -> HttpResponseBase:
         asked = api_request.of(request)
         body = parse_speech(request.data, asked.state.controls.max_input_characters)
@@ -205,7 +210,7 @@ class ModelsView(ApiView):
     http_method_names = ["get", "head"]
     is_list = True
 
-    @extend_schema(responses=OpenApiTypes.OBJECT)
+    @extend_schema(tags=["speech"], responses=ModelsAnswer)
     async def get(self, request: Request) -> HttpResponseBase:
         models = [_model(bank) for bank in api_request.of(request).banks]
         return _reply({"object": "list", "data": models, "models": models})
@@ -215,7 +220,7 @@ class ModelView(ApiView):
     http_method_names = ["get", "head"]
     is_list = True
 
-    @extend_schema(responses=OpenApiTypes.OBJECT)
+    @extend_schema(operation_id="model", tags=["speech"], responses=ModelAnswer)
     async def get(self, request: Request, model_id: str) -> HttpResponseBase:
         return _reply(_model(_bank_or_404(request, model_id)))
 
@@ -237,7 +242,11 @@ class VoicesView(ApiView):
     http_method_names = ["get", "head"]
     is_list = True
 
-    @extend_schema(responses=OpenApiTypes.OBJECT)
+    @extend_schema(
+        tags=["speech"],
+        parameters=[OpenApiParameter("model", description="A bank's name.")],
+        responses={200: VoicesAnswer, 404: ErrorSerializer},
+    )
     async def get(self, request: Request) -> HttpResponseBase:
         model = request.query_params.get("model", "")
         banks = (_bank_or_404(request, model),) if model else api_request.of(request).banks
@@ -251,7 +260,7 @@ class SpeakersView(ApiView):
     http_method_names = ["get", "head"]
     is_list = True
 
-    @extend_schema(responses=OpenApiTypes.OBJECT)
+    @extend_schema(tags=["speech"], responses=SpeakerAnswer(many=True))
     async def get(self, request: Request) -> HttpResponseBase:
         banks = api_request.of(request).banks
         return _reply([_speaker(speaker) for bank in banks for speaker in bank.speakers])
@@ -276,7 +285,7 @@ class HealthView(ApiView):
     throttle_classes = ()
     works_when_off = True
 
-    @extend_schema(responses=OpenApiTypes.OBJECT)
+    @extend_schema(tags=["speech"], responses=HealthAnswer)
     async def get(self, request: Request) -> HttpResponseBase:
         enabled = api_request.of(request).state.controls.api_enabled
         return _reply({"status": "ok", "api": "on" if enabled else "off"})

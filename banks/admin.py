@@ -15,22 +15,26 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from banks.character_pages import BankFilter, CharacterPagesAdmin
 from banks.forms import (
     BankForm,
     BankMembershipFormSet,
     CharacterForm,
     MembershipForm,
-    ReferenceAudioForm,
     for_kinds,
     option_prefix,
     selectable_providers,
     suggestions,
 )
-from banks.models import Bank, Character, Membership, ReferenceAudio
+from banks.import_pages import BankImportAdmin
+from banks.library import ReferenceAudioAdmin, player
+from banks.models import Bank, Character, Membership
 from providers import adapters
 from providers.admin import ProviderFilter
-from providers.admin_base import ArchivableAdmin, ArchivedFilter, ModelAdmin, TabularInline
+from providers.admin_base import ArchivedFilter, TabularInline
 from providers.models import Provider
+
+__all__ = ["BankAdmin", "CharacterAdmin", "ReferenceAudioAdmin"]
 
 
 class CharactersInline(TabularInline[Membership, Bank]):
@@ -43,6 +47,9 @@ class CharactersInline(TabularInline[Membership, Bank]):
     verbose_name = gettext_lazy("character")
     verbose_name_plural = gettext_lazy("characters, in the order of the API's lists")
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Membership]:
+        return super().get_queryset(request).select_related("character")
+
 
 class BanksInline(TabularInline[Membership, Character]):
     model = Membership
@@ -52,16 +59,24 @@ class BanksInline(TabularInline[Membership, Character]):
     verbose_name = gettext_lazy("bank")
     verbose_name_plural = gettext_lazy("banks")
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Membership]:
+        return super().get_queryset(request).select_related("bank")
+
 
 @admin.register(Bank)
-class BankAdmin(ArchivableAdmin[Bank]):
+class BankAdmin(BankImportAdmin):
     form = BankForm
-    list_display = ["name", "active", "public", "member_count", "default_character", "position"]
+    list_display = ["name", "active_switch", "public", "member_count", "default_character"]
+    list_display_links = ["name"]
     list_filter = [ArchivedFilter, "active", "public"]
     list_select_related = ["default_character"]
     search_fields = ["name", "description"]
     inlines = [CharactersInline]
     fields = ["name", "description", "active", "public", "position", "default_character"]
+
+    class Media:
+        css = {"all": ["neiroha/banks.css"]}
+        js = ["neiroha/order.js"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Bank]:
         present = Count("memberships", filter=Q(memberships__character__archived_at=None))
@@ -72,21 +87,23 @@ class BankAdmin(ArchivableAdmin[Bank]):
         return [] if request.user.has_perm("banks.change_membership") else ["default_character"]
 
     @admin.display(description=gettext_lazy("characters"), ordering="members_now")
-    def member_count(self, bank: Bank) -> int:
-        return int(getattr(bank, "members_now", 0))
+    def member_count(self, bank: Bank) -> SafeString:
+        url = f"{reverse('admin:banks_character_changelist')}?bank={bank.pk}"
+        return format_html('<a class="nr-link" href="{}">{}</a>', url, int(getattr(bank, "members_now", 0)))
 
 
 @admin.register(Character)
-class CharacterAdmin(ArchivableAdmin[Character]):
+class CharacterAdmin(CharacterPagesAdmin):
     form = CharacterForm
     list_display = ["thumbnail", "name", "enabled", "provider", "task_mode", "bank_names"]
     list_display_links = ["thumbnail", "name"]
-    list_filter = [ArchivedFilter, "enabled", "task_mode", ProviderFilter]
+    list_filter = [ArchivedFilter, BankFilter, "enabled", "task_mode", ProviderFilter]
     search_fields = ["name", "description", "voice", "aliases"]
     readonly_fields = ["thumbnail", "reference_player"]
     inlines = [BanksInline]
 
     class Media:
+        css = {"all": ["neiroha/banks.css"]}
         js = ["neiroha/character.js"]
 
     def get_urls(self) -> list[URLPattern]:
@@ -102,11 +119,11 @@ class CharacterAdmin(ArchivableAdmin[Character]):
             raise Http404
         provider = get_object_or_404(Provider.objects.defer("api_key"), pk=int(chosen))
         may_look = any(request.user.has_perm(f"providers.{right}_provider") for right in ("view", "change"))
-        return JsonResponse(suggestions(provider, linked=may_look))
+        return JsonResponse(suggestions(provider, request.GET.get("q", "")[:200], linked=may_look))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Character]:
-        found = super().get_queryset(request).select_related("provider", "reference").defer("provider__api_key")
-        return found.prefetch_related("memberships__bank")
+        found = super().get_queryset(request).select_related("provider", "reference")
+        return found.defer("provider__api_key", "reference__waveform").prefetch_related("memberships__bank")
 
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
@@ -124,11 +141,22 @@ class CharacterAdmin(ArchivableAdmin[Character]):
 
     def get_fieldsets(self, request: HttpRequest, obj: Character | None = None) -> Any:
         picture, options = (["thumbnail"] if obj and obj.avatar else []), []
+        heard = ["reference_player"] if obj and obj.reference_id else []
         if obj is None or self.has_change_permission(request, obj):
+            heard = []  # the page's script plays whichever is chosen
             picture += ["avatar_upload"] + (["remove_avatar"] if obj and obj.avatar else [])
             options = _option_names()
-        reference = ["reference", *(["reference_player"] if obj and obj.reference_id else [])]
-        voice = ["provider", "task_mode", "model", "voice", *reference, "prompt_text", "prompt_language", "language"]
+        voice = [
+            "provider",
+            "task_mode",
+            "model",
+            "voice",
+            "reference",
+            *heard,
+            "prompt_text",
+            "prompt_language",
+            "language",
+        ]
         return [
             (None, {"fields": ["name", "description", "enabled", "aliases", *picture]}),
             (_("Voice"), {"fields": [*voice, "instruction", "speed", "fallback", *options]}),
@@ -160,47 +188,16 @@ class CharacterAdmin(ArchivableAdmin[Character]):
 
     @admin.display(description=gettext_lazy("listen to it"))
     def reference_player(self, character: Character) -> SafeString:
-        return player(character.reference_id)
+        return player(character.reference) if character.reference else SafeString("")
 
     @admin.display(description=gettext_lazy("banks"))
     def bank_names(self, character: Character) -> str:
         return ", ".join(place.bank.name for place in character.memberships.all() if place.bank.archived_at is None)
 
 
-@admin.register(ReferenceAudio)
-class ReferenceAudioAdmin(ModelAdmin[ReferenceAudio]):
-    form = ReferenceAudioForm
-    list_display = ["name", "language", "length", "listen"]
-    search_fields = ["name", "transcript"]
-    readonly_fields = ["length", "listen"]
-
-    def get_fieldsets(self, request: HttpRequest, obj: ReferenceAudio | None = None) -> Any:
-        heard = ["listen", "length"] if obj else []
-        may_upload = obj is None or self.has_change_permission(request, obj)
-        upload = ["upload"] if may_upload else []
-        return [(None, {"fields": ["name", *heard, *upload, "transcript", "language"]})]
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[ReferenceAudio]) -> None:
-        for reference in queryset:
-            reference.delete()
-
-    @admin.display(description=gettext_lazy("length"), ordering="duration")
-    def length(self, reference: ReferenceAudio) -> str:
-        return _("%.1f s") % reference.duration
-
-    @admin.display(description=gettext_lazy("listen"))
-    def listen(self, reference: ReferenceAudio) -> SafeString:
-        return player(reference.pk)
-
-
 def avatar_url(character: Character) -> str:
     """Changes with the picture, so that browsers may keep it."""
     return reverse("avatar", args=[character.pk]) + "?v=" + str(character.avatar.name)[-12:-5]
-
-
-def player(reference_pk: int | None) -> SafeString:
-    address = reverse("reference", args=[reference_pk])
-    return format_html('<audio class="nr-audio" controls preload="none" src="{}"></audio>', address)
 
 
 def _option_names() -> list[str]:

@@ -1,27 +1,25 @@
-"""Forms of banks, characters and reference audio."""
+"""Forms of banks and characters."""
 
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.core.exceptions import ValidationError
 from django.core.files.base import ContentFile
-from django.core.files.uploadedfile import UploadedFile
 from django.db.models import Q, QuerySet
 from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from unfold.widgets import UnfoldAdminExpandableTextareaWidget, UnfoldAdminFileFieldWidget, UnfoldBooleanWidget
+from unfold.widgets import UnfoldAdminExpandableTextareaWidget, UnfoldBooleanWidget
 
 from banks.images import AVATAR_BYTES, avatar_image
-from banks.models import Bank, Character, Membership, ReferenceAudio, discard
+from banks.models import Bank, Character, Membership, ReferenceAudio, discard, unread_fields
+from banks.uploads import UploadField
 from providers import adapters
-from providers.audio import to_reference_wav
-from providers.errors import BadAudio
 from providers.forms import NamesField, refuse_taken_name
 from providers.models import CatalogueVoice, Provider
 from providers.option_fields import chosen_options, option_fields, stored_initial
@@ -31,78 +29,12 @@ if TYPE_CHECKING:
     _CharacterModelForm = forms.ModelForm[Character]
     _MembershipModelForm = forms.ModelForm[Membership]
     _MembershipModelFormSet = forms.BaseInlineFormSet[Membership, Bank, forms.ModelForm[Membership]]
-    _ReferenceModelForm = forms.ModelForm[ReferenceAudio]
 else:
-    _BankModelForm = _CharacterModelForm = _MembershipModelForm = _ReferenceModelForm = forms.ModelForm
+    _BankModelForm = _CharacterModelForm = _MembershipModelForm = forms.ModelForm
     _MembershipModelFormSet = forms.BaseInlineFormSet
 
-MODE_FIELDS = frozenset({"model", "voice", "reference", "prompt_text", "prompt_language", "language", "instruction"})
-REFERENCE_BYTES = 30 * 1024 * 1024
-REFERENCE_SECONDS = 600
 # More would make browsers slow; the catalogue's page searches all of them.
 MAX_SUGGESTIONS = 500
-
-
-class UploadWidget(UnfoldAdminFileFieldWidget):  # type: ignore[misc]
-    """A plain file input: stored files have no address of their own to link to."""
-
-    def is_initial(self, value: object) -> bool:
-        return False
-
-    def format_value(self, value: object) -> None:
-        return None
-
-
-class UploadField(forms.FileField):
-    """A file of at most `limit` bytes; cleans to its content."""
-
-    def __init__(self, *, limit: int, accept: str, **kwargs: Any) -> None:
-        self.limit = limit
-        super().__init__(widget=UploadWidget({"accept": accept}), **kwargs)
-
-    def clean(self, data: Any, initial: Any = None) -> bytes | None:
-        upload = super().clean(data, initial)
-        if not isinstance(upload, UploadedFile):
-            return None
-        if (upload.size or 0) > self.limit:
-            raise ValidationError(_("The file is larger than %d MB.") % (self.limit // 1024**2))
-        content: bytes = upload.read()
-        return content
-
-
-class ReferenceAudioForm(_ReferenceModelForm):
-    upload = UploadField(
-        limit=REFERENCE_BYTES,
-        accept="audio/*",
-        label=gettext_lazy("Audio file"),
-        help_text=gettext_lazy("A clean recording of one voice; 5 to 15 seconds suit most engines. At most 30 MB."),
-    )
-
-    class Meta:
-        model = ReferenceAudio
-        fields = ["name", "transcript", "language"]
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if self.instance.pk and "upload" in self.fields:
-            self.fields["upload"].required = False
-
-    def clean_upload(self) -> bytes | None:
-        """The recording as the WAV that is kept; its duration goes straight onto the row."""
-        data: bytes | None = self.cleaned_data["upload"]
-        if data is None:
-            return None
-        try:
-            wav, self.instance.duration = to_reference_wav(data, max_seconds=REFERENCE_SECONDS)
-        except BadAudio as error:
-            raise ValidationError(error.message) from error
-        return wav
-
-    def save(self, commit: bool = True) -> ReferenceAudio:
-        if wav := self.cleaned_data.get("upload"):
-            discard(self.instance.file)
-            self.instance.file = ContentFile(wav, name=f"{secrets.token_hex(16)}.wav")
-        return super().save(commit)
 
 
 def selectable_providers(current: int | None) -> QuerySet[Provider]:
@@ -151,7 +83,16 @@ class CharacterForm(_CharacterModelForm):
         self.fields["voice"].widget.attrs["data-nr-suggestions"] = reverse("admin:banks_character_suggestions")
         others = selectable_characters(self.instance.fallback_id).exclude(pk=self.instance.pk)
         self.fields["fallback"].queryset = others  # type: ignore[attr-defined]
-        self.fields["reference"].help_text = _("Recordings are added under “Reference audio”.")
+        self.fields["reference"].widget.attrs |= {
+            "data-nr-references": json.dumps(reference_choices()),
+            "data-nr-listen": _("Listen to the recording"),
+        }
+        self.fields["reference"].help_text = format_html(
+            '{} <a class="nr-link" href="{}">{}</a>',
+            _("What it says and in which language is taken from the recording where the fields below are empty."),
+            reverse("admin:banks_referenceaudio_changelist"),
+            _("Reference audio"),
+        )
         if self.instance.provider_id:
             kind = self.instance.provider.kind
             declared = adapters.adapter_class(kind).capabilities.character_options if kind in adapters.kinds() else ()
@@ -168,16 +109,11 @@ class CharacterForm(_CharacterModelForm):
             capabilities = provider.adapter_class.capabilities
             prefix = option_prefix(provider.kind)
             self.instance.options = chosen_options(capabilities.character_options, cleaned, prefix)
-            self._empty_unused(cleaned)
+            self._empty_unread(cleaned)
         return cleaned
 
-    def _empty_unused(self, cleaned: dict[str, Any]) -> None:
-        """What the task mode does not read is not kept: an adapter would refuse it later."""
-        modes = cleaned["provider"].adapter_class.capabilities.task_modes
-        fields = modes.get(cleaned.get("task_mode"))
-        if fields is None:
-            return
-        for name in MODE_FIELDS - fields.required - fields.optional:
+    def _empty_unread(self, cleaned: dict[str, Any]) -> None:
+        for name in unread_fields(cleaned["provider"], cleaned.get("task_mode") or ""):
             if name in cleaned:
                 cleaned[name] = None if name == "reference" else ""
 
@@ -233,8 +169,15 @@ class MembershipForm(_MembershipModelForm):
             field = self.fields.get(name)
             if isinstance(field, forms.ModelChoiceField):
                 field.disabled = self.instance.pk is not None
-                kept = selectable.model._default_manager.filter(pk=getattr(self.instance, f"{name}_id"))
-                field.queryset = kept if field.disabled else selectable
+                field.queryset = selectable
+                if field.disabled:
+                    self._keep(field, name)
+
+    def _keep(self, field: forms.ModelChoiceField[Any], name: str) -> None:
+        """Its only choice is already at hand: a bank's page has many of these, which must not cost a query each."""
+        kept = getattr(self.instance, name)
+        field.queryset = type(kept)._default_manager.filter(pk=kept.pk)
+        field.widget.choices = [(kept.pk, str(kept))]
 
 
 class BankMembershipFormSet(_MembershipModelFormSet):
@@ -263,15 +206,18 @@ def provider_choices(providers: Iterable[Provider]) -> dict[str, Any]:
     }
 
 
-def suggestions(provider: Provider, *, linked: bool) -> dict[str, Any]:
+def suggestions(provider: Provider, words: str = "", *, linked: bool) -> dict[str, Any]:
     """For the page's script: the voices and models that the provider lists, and what to do where that is not all.
 
-    `linked` is for people who may open the pages of providers.
+    `words` narrow the voices down; `linked` is for people who may open the pages of providers.
     """
-    voices = list(provider.catalogue_voices.filter(vanished_at=None)[: MAX_SUGGESTIONS + 1])
+    listed = provider.catalogue_voices.filter(vanished_at=None)
+    for word in words.split()[:5]:
+        listed = listed.filter(Q(external_id__icontains=word) | Q(name__icontains=word) | Q(language__icontains=word))
+    voices = list(listed[: MAX_SUGGESTIONS + 1])
     models = provider.catalogue_models.filter(vanished_at=None)[:MAX_SUGGESTIONS]
     text = action = url = ""
-    if not voices:
+    if not voices and not words:
         text, action = _("No voices of this provider are known here yet."), _("Fetch all on its page")
         url = reverse("admin:providers_provider_change", args=[provider.pk])
     elif len(voices) > MAX_SUGGESTIONS:
@@ -279,6 +225,7 @@ def suggestions(provider: Provider, *, linked: bool) -> dict[str, Any]:
         url = f"{reverse('admin:providers_cataloguevoice_changelist')}?provider={provider.pk}"
     return {
         "voice": [_suggestion(voice) for voice in voices[:MAX_SUGGESTIONS]],
+        "more": len(voices) > MAX_SUGGESTIONS,
         "model": [{"id": model.external_id, "label": model.name} for model in models],
         "note": {"text": text, "action": action if linked else "", "url": url if linked else ""},
     }
@@ -287,3 +234,15 @@ def suggestions(provider: Provider, *, linked: bool) -> dict[str, Any]:
 def _suggestion(voice: CatalogueVoice) -> dict[str, str]:
     described = (voice.name, voice.language, voice.gender, voice.model, voice.task_mode)
     return {"id": voice.external_id, "label": " · ".join(filter(None, described))}
+
+
+def reference_choices() -> dict[str, Any]:
+    """For the page's script: where each recording can be heard, and what it says of itself, by primary key."""
+    return {
+        str(reference.pk): {
+            "url": reference.url,
+            "transcript": reference.transcript[:500],
+            "language": reference.language,
+        }
+        for reference in ReferenceAudio.objects.only("file", "transcript", "language")
+    }

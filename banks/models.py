@@ -5,12 +5,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError
+from django.core.files.base import ContentFile
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models, transaction
 from django.db.models.fields.files import FieldFile
 from django.db.models.functions import Lower
+from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
+from banks.recordings import measure
 from banks.storage import private_storage
 from providers import adapters
 from providers.archive import Archivable, ArchivableQuerySet
@@ -34,6 +37,28 @@ def new_public_id() -> str:
     return "voice_" + secrets.token_hex(8)
 
 
+# What only some task modes of some providers read.
+MODE_FIELDS = frozenset({"model", "voice", "reference", "prompt_text", "prompt_language", "language", "instruction"})
+
+
+def unread_fields(provider: Provider, task_mode: str) -> frozenset[str]:
+    """What the provider does not read in this task mode, so that it is not kept: an adapter would refuse it later."""
+    modes = provider.adapter_class.capabilities.task_modes
+    fields = modes.get(TaskMode(task_mode)) if task_mode in TaskMode else None
+    return MODE_FIELDS - fields.required - fields.optional if fields else frozenset()
+
+
+def free_name(model: type[Archivable], name: str) -> str:
+    """The name itself, or with a number behind it where one of those that are not archived has it."""
+    present: Any = model._default_manager.filter(archived_at=None)
+    taken = {one.casefold() for one in present.values_list("name", flat=True)}
+    number, wanted = 1, name
+    while wanted.casefold() in taken:
+        number += 1
+        wanted = f"{name[:90]} ({number})"
+    return wanted
+
+
 def discard(file: FieldFile) -> None:
     """Remove a stored file once the change that forgets it is committed."""
     if file.name:
@@ -45,9 +70,17 @@ class ReferenceAudio(models.Model):
 
     name = models.CharField(_("name"), max_length=100)
     file = models.FileField(_("audio"), upload_to="references/", storage=private_storage, editable=False)
-    transcript = models.TextField(_("transcript"), blank=True)
-    language = models.CharField(_("language"), max_length=35, blank=True)
+    transcript = models.TextField(_("transcript"), blank=True, help_text=_("What is said, word for word."))
+    language = models.CharField(_("language"), max_length=35, blank=True, help_text=_("Such as en or zh-CN."))
+    consent_note = models.TextField(
+        _("consent"), blank=True, help_text=_("Who speaks, and when and how they agreed that their voice is cloned.")
+    )
+    may_be_cloned = models.BooleanField(_("may be cloned"), default=False)
     duration = models.FloatField(_("duration, seconds"), default=0, editable=False)
+    peak = models.FloatField(_("peak, dBFS"), null=True, blank=True, editable=False)
+    loudness = models.FloatField(_("loudness, dBFS"), null=True, blank=True, editable=False)
+    clipped = models.BooleanField(_("clipped"), default=False, editable=False)
+    waveform = models.JSONField(_("waveform"), default=list, blank=True, editable=False)
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
 
     class Meta:
@@ -57,6 +90,28 @@ class ReferenceAudio(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def keep(self, wav: bytes) -> None:
+        """Write `wav`, as `to_reference_wav` makes it, to a file of its own in place of the one that is there.
+
+        Call save() afterwards. BadAudio.
+        """
+        measured = measure(wav)
+        discard(self.file)
+        self.file.save(f"{secrets.token_hex(16)}.wav", ContentFile(wav), save=False)
+        self.duration, self.waveform = measured.duration, measured.waveform
+        self.peak, self.loudness, self.clipped = measured.peak, measured.loudness, measured.clipped
+
+    @property
+    def url(self) -> str:
+        """Changes with the recording, so that browsers may keep it."""
+        return reverse("reference", args=[self.pk]) + "?v=" + str(self.file.name)[-12:-4]
+
+    def recording(self) -> bytes:
+        """The WAV file. OSError where the disk has lost it."""
+        with self.file.open("rb") as stored:
+            content: bytes = stored.read()
+        return content
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
         discard(self.file)
@@ -87,7 +142,12 @@ class Character(Archivable):
     model = models.CharField(_("model"), max_length=200, blank=True)
     voice = models.CharField(_("voice"), max_length=200, blank=True)
     reference = models.ForeignKey(
-        ReferenceAudio, on_delete=models.PROTECT, null=True, blank=True, verbose_name=_("reference audio")
+        ReferenceAudio,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        verbose_name=_("reference audio"),
+        related_name="characters",
     )
     prompt_text = models.TextField(_("prompt text"), blank=True, help_text=_("What the reference audio says."))
     prompt_language = models.CharField(_("prompt language"), max_length=35, blank=True)
@@ -135,6 +195,13 @@ class Character(Archivable):
             raise ValidationError({"task_mode": _("This provider can only do: %s.") % allowed})
         self._require(fields)
         self.options = clean_options(capabilities.character_options, self.options)
+
+    def forget_what_is_not_read(self) -> None:
+        """Empty what another kind of provider left behind: fields and options that its own does not have."""
+        for name in unread_fields(self.provider, self.task_mode):
+            setattr(self, name, None if name == "reference" else "")
+        declared = {option.name for option in self.provider.adapter_class.capabilities.character_options}
+        self.options = {name: value for name, value in self.options.items() if name in declared}
 
     def _require(self, fields: TaskModeFields) -> None:
         missing = [name for name in sorted(fields.required) if not (getattr(self, name) or self._told(name))]
@@ -206,6 +273,10 @@ class Bank(Archivable):
 
     def __str__(self) -> str:
         return self.name
+
+    def append(self, character: Character) -> Membership:
+        last = self.memberships.aggregate(last=models.Max("position"))["last"]
+        return self.memberships.create(character=character, position=0 if last is None else last + 1)
 
     def users(self) -> list[str]:
         ApiKey = self._meta.apps.get_model("api", "ApiKey")

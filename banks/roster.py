@@ -157,6 +157,7 @@ def load_roster() -> Roster:
         .select_related("character__provider", "character__reference")
         .select_related("character__fallback__provider", "character__fallback__reference")
         .defer("character__provider__api_key", "character__fallback__provider__api_key")
+        .defer("character__reference__waveform", "character__fallback__reference__waveform")
         .order_by("position", "pk")
     )
     banks = (
@@ -172,29 +173,30 @@ def _active_bank(bank: Bank, members: list[Membership], configs: dict[int, Provi
 
 
 def _speaker(bank: Bank, membership: Membership, configs: dict[int, ProviderConfig]) -> Speaker:
-    speaker = _frozen(membership.character, bank, configs)
-    fallback = membership.character.fallback
-    usable = fallback is not None and fallback.enabled and fallback.archived_at is None and _speaks(fallback.provider)
-    return replace(
-        speaker,
-        id=membership.public_id,
-        created=int(membership.created_at.timestamp()),
-        fallback=_frozen(fallback, bank, configs) if fallback is not None and usable else None,
-    )
+    speaker = speaker_of(membership.character, bank.name, configs)
+    return replace(speaker, id=membership.public_id, created=int(membership.created_at.timestamp()))
+
+
+def speaker_of(character: Character, bank: str, configs: dict[int, ProviderConfig]) -> Speaker:
+    """The character, whether or not a bank offers it, with its fallback; `configs` are of the providers met so far."""
+    speaker, fallback = _frozen(character, bank, configs), character.fallback
+    if fallback is None or not fallback.enabled or fallback.archived_at or not _speaks(fallback.provider):
+        return speaker
+    return replace(speaker, fallback=_frozen(fallback, bank, configs))
 
 
 def _speaks(provider: Provider) -> bool:
     return provider.enabled and provider.archived_at is None and provider.kind in adapters.kinds()
 
 
-def _frozen(character: Character, bank: Bank, configs: dict[int, ProviderConfig]) -> Speaker:
+def _frozen(character: Character, bank: str, configs: dict[int, ProviderConfig]) -> Speaker:
     provider = character.provider
     if provider.pk not in configs:
         configs[provider.pk] = provider.config()
     return Speaker(
         id="",
         name=character.name,
-        bank=bank.name,
+        bank=bank,
         provider=configs[provider.pk],
         description=character.description,
         aliases=tuple(character.aliases),

@@ -2,65 +2,68 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.options import ActionLocation
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
-from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
 from django.http import HttpRequest
-from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from django.urls import URLPattern, path
 
 from neiroha_site import pages
+from neiroha_site.audit_pages import AuditEntryAdmin
+from neiroha_site.passwords import ChoosePassword, OwnPassword
+from neiroha_site.people import UserAdmin, is_administrator
+from neiroha_site.preferences import preferences
+from neiroha_site.roles import GROUPS
+from neiroha_site.sign_in import sign_in
 from providers.admin_base import ModelAdmin
+from providers.audit import AuditEntry
 
-if TYPE_CHECKING:
-    _DjangoUserAdmin = DjangoUserAdmin[User]
-else:
-    _DjangoUserAdmin = DjangoUserAdmin
+
+def urls() -> list[URLPattern]:
+    """Under /admin/, before the site's own: signing in and the own password stand in the place of Django's."""
+    guard = admin.site.admin_view
+    return [
+        path("login/", sign_in, name="login"),
+        path("password_change/", guard(OwnPassword.as_view()), name="password_change"),
+        path("password/<uidb64>/<token>/", ChoosePassword.as_view(), name="choose_password"),
+        path("preferences/", guard(preferences), name="preferences"),
+        *pages.urls(),
+    ]
+
 
 # The shell's site looks for this attribute, which Django's own type does not have.
-admin.site.extra_urls = pages.urls  # type: ignore[attr-defined]
+admin.site.extra_urls = urls  # type: ignore[attr-defined]
 admin.site.unregister(User)
 admin.site.unregister(Group)
-
-
-@admin.register(User)
-class UserAdmin(_DjangoUserAdmin, ModelAdmin[User]):
-    form = UserChangeForm
-    add_form = UserCreationForm
-    change_password_form = AdminPasswordChangeForm
-
-    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
-        """Whoever manages people can't give rights that only a superuser may give, not even to themselves."""
-        fields = super().get_readonly_fields(request, obj)
-        if request.user.is_superuser:
-            return fields
-        return [*fields, "is_superuser", "is_staff", "groups", "user_permissions"]
-
-    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        return super().has_change_permission(request, obj) and _may_touch(request, obj)
-
-    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        return super().has_delete_permission(request, obj) and _may_touch(request, obj)
-
-
-def _may_touch(request: HttpRequest, person: User | None) -> bool:
-    """Other people's accounts of the staff are for superusers: a new password is a way into their rights."""
-    if person is None or person.pk == request.user.pk or request.user.is_superuser:
-        return True
-    return not (person.is_superuser or person.is_staff)
+admin.site.register(User, UserAdmin)
+admin.site.register(AuditEntry, AuditEntryAdmin)
 
 
 @admin.register(Group)
 class GroupAdmin(DjangoGroupAdmin, ModelAdmin[Group]):
-    """Who may change a group may give all rights to its members, so only a superuser may."""
+    """Further groups. Who may change one may give all rights to its members, so only an administrator may."""
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return is_administrator(request)
+
+    def has_view_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
+        return is_administrator(request)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return bool(request.user.is_superuser)
+        return is_administrator(request)
 
     def has_change_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
-        return bool(request.user.is_superuser)
+        """The roles' own are what they are: see `neiroha_site.roles`."""
+        return is_administrator(request) and (obj is None or obj.name not in GROUPS.values())
 
     def has_delete_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
-        return bool(request.user.is_superuser)
+        return is_administrator(request) and (obj is None or obj.name not in GROUPS.values())
+
+    def get_actions(
+        self, request: HttpRequest, action_location: ActionLocation = ActionLocation.CHANGE_LIST
+    ) -> dict[str, Any]:
+        """Nothing in bulk: it would not look at each."""
+        return {}

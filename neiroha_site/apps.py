@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 
 
 class SiteConfig(AppConfig):
@@ -7,3 +8,8 @@ class SiteConfig(AppConfig):
 
     def ready(self) -> None:
         from neiroha_site import checks  # noqa: F401 - importing registers them
+        from neiroha_site.roles import update_groups
+        from providers import accounts
+
+        accounts.connect()
+        post_migrate.connect(update_groups, sender=self, dispatch_uid="neiroha-roles")

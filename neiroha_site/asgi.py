@@ -1,4 +1,4 @@
-"""Plain ASGI: the API by its own handler, everything else by Django, sockets by Channels."""
+"""Plain ASGI: the API by its own handler, the native API and the pages by Django, sockets by Channels."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from django.core.handlers.asgi import ASGIHandler  # noqa: E402
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware  # noqa: E402
 
 from api.handler import URLCONF, ApiHandler, is_api_path  # noqa: E402
+from api.native.entrance import NativeEntrance, is_native_path  # noqa: E402
 from api.runtime import close_runtime, current_runtime  # noqa: E402
 from neiroha_site.sockets import routes  # noqa: E402
 
@@ -27,8 +28,9 @@ Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 
-# A form with the largest reference recording, and some room.
-MAX_PAGE_BODY = 32 * 1024 * 1024
+# A form with the largest reference recording, or with the largest exported bank, and some room.
+MAX_PAGE_BODY, MAX_IMPORT_BODY = 32 * 1024 * 1024, 102 * 1024 * 1024
+IMPORT_PATH = "/admin/banks/bank/import/"
 
 
 class HttpRouter:
@@ -39,11 +41,14 @@ class HttpRouter:
         import_module(URLCONF)
         self.api = ApiHandler()
         self.pages = ASGIHandler()
+        self.native = NativeEntrance(self.pages)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         allow_own_address(scope)
         if is_api_path(scope["path"]):
             await self.api(scope, receive, send)
+        elif is_native_path(scope["path"]):
+            await self.native({**scope, "root_path": ""}, receive, send)
         else:
             # A client's header must not move our addresses.
             await self._pages({**scope, "root_path": ""}, receive, send)
@@ -51,16 +56,17 @@ class HttpRouter:
     async def _pages(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Django takes a body in whole, on disk, before any view can refuse it: so it is bounded here."""
         received = 0
+        most = MAX_IMPORT_BODY if scope["path"] == IMPORT_PATH else MAX_PAGE_BODY
 
         async def bounded() -> Mapping[str, Any]:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
             # Told that the client has left, Django drops what it holds and answers nothing.
-            return message if received <= MAX_PAGE_BODY else {"type": "http.disconnect"}
+            return message if received <= most else {"type": "http.disconnect"}
 
         await self.pages(scope, bounded, send)
-        if received > MAX_PAGE_BODY:
+        if received > most:
             headers = [(b"content-type", b"text/plain"), (b"connection", b"close")]
             await send({"type": "http.response.start", "status": 413, "headers": headers})
             await send({"type": "http.response.body", "body": b"The upload is too large."})

@@ -13,11 +13,13 @@ from django.core.management.base import CommandError
 from django.db import transaction
 from django.db.models import Model
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from api.models import ServerSettings
 from banks.models import Bank, Character, Membership
 from neiroha_site.environment import kept_secret
 from providers.adapters import adapter_class
+from providers.audit import Change, record
 from providers.models import Provider
 
 ADMIN_NAME = "admin"
@@ -60,6 +62,7 @@ def make_admin(password: str) -> None:
             )
         admin.set_password(password)
         admin.save()
+        record(None, admin, Change.ADDED, gettext_noop("By NEIROHA_ADMIN_PASSWORD."))
 
 
 def has_administrator() -> bool:

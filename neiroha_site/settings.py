@@ -34,6 +34,8 @@ PUBLIC_URL = env_text("NEIROHA_PUBLIC_URL").rstrip("/")
 TRUSTED_PROXIES = env_list("NEIROHA_TRUSTED_PROXIES")
 ALLOW_OPEN_API = env_bool("NEIROHA_ALLOW_OPEN_API")
 ADMIN_PASSWORD = env_secret("NEIROHA_ADMIN_PASSWORD")
+# A folder with a model for the recogniser that suggests transcripts (the extra "transcribe").
+TRANSCRIBE_MODEL = env_text("NEIROHA_TRANSCRIBE_MODEL")
 
 if PUBLIC_URL and (urlsplit(PUBLIC_URL).scheme not in ("http", "https") or not urlsplit(PUBLIC_URL).hostname):
     raise ImproperlyConfigured("NEIROHA_PUBLIC_URL must be an address such as https://voices.example.com.")
@@ -82,13 +84,17 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "django.contrib.humanize",
     "corsheaders",
     "rest_framework",
     "drf_spectacular",
+    "drf_spectacular_sidecar",
     "channels",
     "providers",
     "banks",
+    "studio",
     "api",
+    # Last, as its groups hold permissions of all the others.
     "neiroha_site",
 ]
 
@@ -101,6 +107,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "neiroha_site.preferences.PreferencesMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -151,7 +158,9 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = "admin:login"
 
 LANGUAGE_CODE = "en"
-LANGUAGES = [("en", _("English"))]
+# Each under its own name, so that everybody finds theirs.
+LANGUAGES = [("en", "English"), ("zh-hans", "简体中文")]
+LOCALE_PATHS = [BASE_DIR / "locale"]
 TIME_ZONE = "UTC"
 USE_TZ = True
 
@@ -169,7 +178,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAdminUser"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "api.native.schema.NeirohaSchema",
     "EXCEPTION_HANDLER": "api.exceptions.exception_handler",
     "UNAUTHENTICATED_USER": None,
 }
@@ -177,7 +186,12 @@ SPECTACULAR_SETTINGS = {
     "TITLE": "Neiroha",
     "DESCRIPTION": "Speech from many providers through one OpenAI-compatible API.",
     "VERSION": VERSION,
-    "SERVE_INCLUDE_SCHEMA": False,
+    "COMPONENT_SPLIT_REQUEST": True,
+    # A choice that may be empty is one type, not two.
+    "ENUM_ADD_EXPLICIT_BLANK_NULL_CHOICE": False,
+    "SCHEMA_PATH_PREFIX": "^/api(?=/)",
+    "GET_LIB_DOC_EXCLUDES": "api.native.docs.undescribed",
+    "POSTPROCESSING_HOOKS": ["api.native.schema.short_paths"],
 }
 # The API's own middleware (see api.handler): no session, no cookies, hence no CSRF.
 API_MIDDLEWARE = [
@@ -211,6 +225,8 @@ UNFOLD = {
     "STYLES": ["neiroha_site.navigation.stylesheet"],
     "SCRIPTS": ["neiroha_site.navigation.script"],
     "SIDEBAR": {"navigation": "neiroha_site.navigation.sidebar"},
+    "ACCOUNT": {"navigation": "neiroha_site.navigation.account_links"},
+    "LOGIN": {"form": "neiroha_site.sign_in.SignInForm"},
     "DASHBOARD_CALLBACK": "neiroha_site.dashboard.dashboard",
     # Teal; 600 carries white text at 5.5:1, 500 is the link colour on dark pages at more than 7:1.
     "COLORS": {

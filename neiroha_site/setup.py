@@ -11,6 +11,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_noop
 from django.views import View
 from django.views.decorators.cache import cache_control
 from django.views.decorators.csrf import csrf_exempt
@@ -18,6 +19,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from unfold.widgets import BASE_INPUT_CLASSES
 
 from neiroha_site.first_run import SetupToken, create_administrator, has_administrator
+from providers.audit import Change, record
 
 
 class SetupForm(UserCreationForm):  # type: ignore[type-arg]  # generic in its stubs only
@@ -59,6 +61,7 @@ class SetupView(View):
         user = form.save(commit=False)
         if not create_administrator(user):
             raise Http404
+        record(user, user, Change.ADDED, gettext_noop("The first administrator, by the set-up link."))
         login(request, user)
         return redirect("admin:index")
 

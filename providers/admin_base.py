@@ -10,12 +10,12 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, gettext_noop
 from unfold.decorators import action
 
 from providers.archive import Archivable
@@ -50,6 +50,10 @@ else:
             """Unfold's own does not know the location that Django passes."""
             none_chosen = [("", gettext_lazy("Select action"))]
             return admin.ModelAdmin.get_action_choices(self, request, none_chosen, action_location)
+
+        def log_deletions(self, request, queryset):
+            """One by one: rows that are made in bulk send no signal, and the audit trail would not hear of them."""
+            return [entry for row in queryset for entry in super(ModelAdmin, self).log_deletions(request, [row])]
 
     class TabularInline(UnfoldTabularInline):
         show_title = False
@@ -132,7 +136,7 @@ class ArchivableAdmin[M: Archivable](ModelAdmin[M]):
             text = _("“%s” can't be restored while something else has its name. Rename that one first.")
             self.message_user(request, text % found, messages.ERROR)
         else:
-            self.log_change(request, found, _("Restored."))
+            self.log_change(request, found, gettext_noop("Restored."))
             self.message_user(request, _("“%s” is back.") % found, messages.SUCCESS)
         return HttpResponseRedirect(here)
 
@@ -152,7 +156,7 @@ class ArchivableAdmin[M: Archivable](ModelAdmin[M]):
         for item in chosen:
             name, pk = str(item), item.pk
             if item.remove():
-                self.log_change(request, item, _("Archived."))
+                self.log_change(request, item, gettext_noop("Archived."))
                 text = _("“%s” is in use, so it was archived: hidden and disabled until it is restored.")
                 self.message_user(request, text % name, messages.WARNING)
             else:
@@ -179,3 +183,25 @@ def _button(used: list[bool]) -> str:
     if all(used):
         return _("Archive")
     return _("Archive what is used, delete the rest") if any(used) else _("Delete")
+
+
+class SingleRowAdmin[M: Model](ModelAdmin[M]):
+    """Settings of which there is one row, under primary key 1: its page is the list."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: M | None = None) -> bool:
+        return False
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        if not self.has_view_or_change_permission(request):
+            raise PermissionDenied
+        row, _created = self.model._default_manager.get_or_create(pk=1)
+        return HttpResponseRedirect(
+            reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", args=[row.pk])
+        )
+
+    def response_change(self, request: HttpRequest, obj: M) -> HttpResponse:
+        self.message_user(request, _("Saved and in force."), messages.SUCCESS)
+        return HttpResponseRedirect(request.path)

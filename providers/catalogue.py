@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from asgiref.sync import sync_to_async
-from django.db import DatabaseError, close_old_connections, transaction
+from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from providers import adapters
+from providers.database import in_database
 from providers.engine import Engine
 from providers.errors import SpeechError
 from providers.models import CatalogueEntry, CatalogueModel, CatalogueVoice, HealthReport, Provider
@@ -42,7 +42,7 @@ async def fetch_all(config: ProviderConfig, engine: Engine) -> Fetched:
     """Store the provider's models and voices. SpeechError when it can't list them; then nothing changes."""
     adapter = engine.adapter(config)
     models, voices = await adapter.models(), await adapter.voices()
-    return await _in_thread(_store, config.id, models, voices)
+    return await in_database(_store, config.id, models, voices)
 
 
 async def check_health(config: ProviderConfig, engine: Engine) -> Health:
@@ -56,7 +56,7 @@ async def check_health(config: ProviderConfig, engine: Engine) -> Health:
     except SpeechError as error:
         health = Health(False, error.message)
     latency = round((time.monotonic() - started) * 1000)
-    await _in_thread(_keep_health, config.id, health, latency)
+    await in_database(_keep_health, config.id, health, latency)
     return health
 
 
@@ -72,8 +72,9 @@ async def watch_health(engine: Engine) -> None:
 
 
 async def check_enabled(engine: Engine) -> None:
-    """Check every enabled provider once."""
-    configs = await _in_thread(_enabled_configs)
+    """Check every enabled provider once. No other needs an adapter that waits for calls."""
+    configs = await in_database(_enabled_configs)
+    engine.keep_adapters([config.id for config in configs])
     places = asyncio.Semaphore(CHECKS_AT_ONCE)
 
     async def check(config: ProviderConfig) -> None:
@@ -87,16 +88,6 @@ async def check_enabled(engine: Engine) -> None:
     async with asyncio.TaskGroup() as checks:
         for config in configs:
             checks.create_task(check(config))
-
-
-async def _in_thread[**P, R](work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    def run() -> R:
-        try:
-            return work(*args, **kwargs)
-        finally:
-            close_old_connections()
-
-    return await sync_to_async(run, thread_sensitive=False)()
 
 
 def _enabled_configs() -> list[ProviderConfig]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from weakref import WeakKeyDictionary
 
@@ -28,14 +28,28 @@ class Engine:
         self.client = make_client()
         self._codec_threads = ThreadPoolExecutor(max_workers=(os.cpu_count() or 2) + 1, thread_name_prefix="codec")
         self._adapters: dict[int, Adapter] = {}
+        self._closing: set[asyncio.Task[None]] = set()
 
     def adapter(self, config: ProviderConfig) -> Adapter:
         """The live adapter of this configuration. ProviderUnavailable when its kind can't work here."""
         adapter = self._adapters.get(config.id)
         if adapter is None or adapter.config != config:
-            # The one before is only let go: what still speaks through it holds it, and speaks to its end.
-            self._adapters[config.id] = adapter = self.make_adapter(config)
+            made = self.make_adapter(config)
+            if adapter is not None:
+                self._let_go(adapter)
+            self._adapters[config.id] = adapter = made
         return adapter
+
+    def keep_adapters(self, provider_ids: Collection[int]) -> None:
+        """Let go of the adapters of all other providers."""
+        for id in self._adapters.keys() - set(provider_ids):
+            self._let_go(self._adapters.pop(id))
+
+    def _let_go(self, adapter: Adapter) -> None:
+        """What still speaks through it holds it, and speaks to its end."""
+        task = asyncio.get_running_loop().create_task(adapter.close())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
 
     def make_adapter(self, config: ProviderConfig) -> Adapter:
         """A fresh adapter that the caller closes."""
@@ -52,8 +66,8 @@ class Engine:
         return await asyncio.get_running_loop().run_in_executor(self._codec_threads, lambda: work(*args, **kwargs))
 
     async def close(self) -> None:
-        adapters_now, self._adapters = list(self._adapters.values()), {}
-        await asyncio.gather(*(adapter.close() for adapter in adapters_now), return_exceptions=True)
+        self.keep_adapters(())
+        await asyncio.gather(*self._closing, return_exceptions=True)
         self.queue.close()
         await self.client.aclose()
         self._codec_threads.shutdown(wait=False, cancel_futures=True)
@@ -69,6 +83,11 @@ def current_engine() -> Engine:
     if engine is None:
         engine = _engines[loop] = Engine()
     return engine
+
+
+def serving_loops() -> list[asyncio.AbstractEventLoop]:
+    """The loops that have an engine and run: in a server, its own."""
+    return [loop for loop in list(_engines) if loop.is_running()]
 
 
 def ask_engine[T](work: Callable[[Engine], Awaitable[T]]) -> T:

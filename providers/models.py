@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from providers import adapters
 from providers.adapters.base import Adapter
 from providers.archive import Archivable, ArchivableQuerySet
+from providers.audit import AuditEntry as AuditEntry
 from providers.egress import AddressRefused, check_host
 from providers.fields import EncryptedTextField, SecretUnreadable
 from providers.options import clean_options, with_defaults
@@ -157,6 +158,7 @@ class UsageMinute(models.Model):
     minute = models.DateTimeField(db_index=True)
     requests = models.PositiveIntegerField(default=0)
     tokens = models.PositiveBigIntegerField(default=0)
+    characters = models.PositiveBigIntegerField(default=0)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["provider", "minute"], name="usage_minute_once")]

@@ -126,7 +126,7 @@ class _Transport(AiohttpTransport):
 
     def __init__(self, resolver: AbstractResolver | None, proxy: httpx.Proxy | None = None) -> None:
         super().__init__(verify=_tls_context(), proxy=proxy)
-        self._own_resolver = None if resolver else _SystemResolver()
+        self._own_resolver = _SystemResolver()
         self._resolver = resolver or self._own_resolver
 
     def get_client(self) -> aiohttp.ClientSession:
@@ -163,8 +163,7 @@ class _Transport(AiohttpTransport):
 
     async def aclose(self) -> None:
         await super().aclose()
-        if self._own_resolver:
-            await self._own_resolver.close()
+        await self._own_resolver.close()
 
 
 class _Pieces(httpx.AsyncByteStream):

@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Response, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Response, expect, sync_playwright
+
+expect.set_options(timeout=60_000)
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = [
@@ -29,7 +31,7 @@ WIDE, NARROW = 1400, 390
 @contextmanager
 def chromium() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS, timeout=120_000)
         try:
             yield browser
         finally:
@@ -45,6 +47,7 @@ class Visitor:
         self.context: BrowserContext = browser.new_context(
             viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light", base_url=address
         )
+        self.context.set_default_timeout(60_000)
         self.page: Page = self.context.new_page()
         self.page.on("console", self._heard)
         self.page.on("pageerror", lambda error: self.complaints.append(f"page error: {error}"))
@@ -68,6 +71,17 @@ class Visitor:
     def save(self) -> None:
         with self.page.expect_navigation():
             self.page.locator("button[name=_save]").click()
+
+    def settle(self) -> None:
+        """Wait until nothing on the page moves or changes its colour any more."""
+        self.page.wait_for_load_state("load")
+        self.page.wait_for_function("document.getAnimations().every(each => each.playState !== 'running')")
+
+    def assert_fits(self, width: int) -> None:
+        """Nothing sticks out of the window."""
+        self.settle()
+        wide = self.page.evaluate("document.documentElement.scrollWidth")
+        assert wide <= width, f"{self.page.url} is {wide} pixels wide"
 
     def shot(self, name: str, *, full: bool = True) -> None:
         if folder := os.environ.get("SHOTS_DIR"):

@@ -12,7 +12,8 @@ import uvicorn
 
 
 class InFlight:
-    """An application, and how many requests it is still at work on: the end of an answer is not the end of its work."""
+    """An application, and how many requests and sockets it is still at work on: the end of an answer is not the end of
+    its work."""
 
     def __init__(self, app: Any) -> None:
         self._app = app
@@ -20,7 +21,7 @@ class InFlight:
         self._changed = threading.Condition()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
         self._add(1)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import functools
+import io
 import random
 import struct
 from collections.abc import Iterator
+from fractions import Fraction
 
+import av
 import numpy as np
 from hibari import Hibari
 from numpy.typing import NDArray
@@ -74,6 +77,23 @@ def wav_file(
     size = len(body) if data_size is None else data_size
     chunks = b"WAVE" + wav_chunk(b"fmt ", fmt) + before_data + b"data" + struct.pack("<I", size) + body + after_data
     return b"RIFF" + struct.pack("<I", len(chunks) if riff_size is None else riff_size) + chunks
+
+
+def muxed(container: str, codec: str, pcm: bytes, sample_rate: int, metadata: dict[str, str] | None = None) -> bytes:
+    """A file in any container of ffmpeg's, made without the product."""
+    sink = io.BytesIO()
+    # ffmpeg's own encoder of Vorbis knows nothing but stereo, and calls itself an experiment.
+    layout = "stereo" if codec == "vorbis" else "mono"
+    with av.open(sink, "w", format=container) as output:
+        output.metadata.update(metadata or {})
+        stream = output.add_stream(codec, sample_rate, options={"strict": "experimental"}, layout=layout)
+        assert isinstance(stream, av.AudioStream)
+        samples = np.frombuffer(pcm, np.int16).repeat(stream.channels)
+        frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), "s16", layout)
+        frame.sample_rate, frame.pts, frame.time_base = sample_rate, 0, Fraction(1, sample_rate)
+        output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    return sink.getvalue()
 
 
 def wav_chunk(name: bytes, body: bytes) -> bytes:

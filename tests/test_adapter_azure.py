@@ -573,6 +573,23 @@ async def test_health_of_a_wrong_key(client: httpx.AsyncClient, url: str) -> Non
     assert "another region" in health.reason
 
 
+async def test_health_of_a_container_proves_no_key(
+    upstream: AzureUpstream, client: httpx.AsyncClient, url: str
+) -> None:
+    upstream.switches.key = ""
+    health = await make_adapter(client, url, key="anything").health()
+    assert (health.reachable, health.reason, health.key_accepted, health.right_kind) == (True, "", None, True)
+
+
+async def test_health_of_a_closed_network_says_nothing_of_the_key(
+    upstream: AzureUpstream, adapter: AzureAdapter
+) -> None:
+    upstream.switches.refusals = [Refusal(403, body=b'{"error":{"code":"403","message":"Public access is off."}}')]
+    health = await adapter.health()
+    assert (health.reachable, health.key_accepted) == (True, None)
+    assert "takes no calls from this network" in health.reason
+
+
 async def test_health_of_something_else(upstream: AzureUpstream, adapter: AzureAdapter) -> None:
     upstream.switches.voices = {"voices": []}
     health = await adapter.health()

@@ -25,6 +25,7 @@ from providers.errors import (
     SpeechError,
     UpstreamBusy,
     UpstreamFailed,
+    UpstreamQuotaSpent,
     UpstreamRejected,
     UpstreamTimeout,
     UpstreamUnauthorized,
@@ -33,6 +34,7 @@ from providers.errors import (
 from providers.http import make_client
 from providers.speech import AudioFormat, ProviderConfig, Reference, SpeechAudio, SpeechRequest, TaskMode, Voice
 from tests.hearing import assert_heard
+from tests.sounds import muxed
 from tests.upstreams.chat_completions import (
     MIMO_MODELS,
     MIMO_PRESETS,
@@ -253,7 +255,21 @@ async def test_a_refusal_does_not_show_the_reference(upstream: ChatUpstream, ada
         with pytest.raises(UpstreamRejected) as caught:
             await take(adapter)
         assert "UklGR" not in caught.value.message
-        assert "smaller: data:audio/wav;base64,[audio]" in caught.value.message
+        assert "smaller: [data]" in caught.value.message
+
+
+async def test_a_voice_of_the_accounts_own_is_an_object_at_openai() -> None:
+    bodies: list[Any] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        bodies.append(json.loads(request.content))
+        return httpx.Response(500)
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
+        for host in ("api.openai.com", "speech.example"):
+            with pytest.raises(UpstreamFailed):
+                await take(make_adapter(client, f"https://{host}/v1"), replace(GPT, voice="voice_1234"))
+    assert [body["audio"]["voice"] for body in bodies] == [{"id": "voice_1234"}, "voice_1234"]
 
 
 @pytest.mark.parametrize("options", [{}, {"model": "mimo-v2.5-tts-voicedesign"}])
@@ -380,7 +396,7 @@ async def test_every_form_of_the_base_url(
         (mimo_refusal(400, "Param Incorrect", "Not supported model x"), UpstreamRejected, "Not supported model x"),
         (mimo_refusal(400, "Param Incorrect", "voice y not found", stream=True), UpstreamRejected, "voice y not found"),
         (mimo_refusal(401, "Invalid API Key", "Please provide valid API Key"), UpstreamUnauthorized, "provide valid"),
-        (mimo_refusal(402, "Insufficient balance"), UpstreamRejected, "Insufficient balance"),
+        (mimo_refusal(402, "Insufficient balance"), UpstreamQuotaSpent, "Insufficient balance"),
         (mimo_refusal(403, "Region"), UpstreamUnauthorized, "Region"),
         (
             mimo_refusal(421, "Content filter", "The text was refused", stream=True),
@@ -390,7 +406,7 @@ async def test_every_form_of_the_base_url(
         (mimo_refusal(429, "Too many requests", stream=True), UpstreamBusy, "Too many"),
         (mimo_refusal(500, "Internal"), UpstreamFailed, "Internal"),
         (mimo_refusal(503, "Busy"), UpstreamBusy, "Busy"),
-        (Refusal(429, "Pay", code="insufficient_quota"), UpstreamRejected, "Pay"),
+        (Refusal(429, "Pay", code="insufficient_quota"), UpstreamQuotaSpent, "Pay"),
         (Refusal(404, "The model does not exist", code="model_not_found"), UpstreamRejected, "does not exist"),
     ],
 )
@@ -489,6 +505,18 @@ async def test_a_server_that_does_not_stream_is_heard(upstream: ChatUpstream, ad
     data, audio = await take(adapter)
     assert (audio.format, audio.streaming) == (AudioFormat.WAV, False)
     assert data == reference_wav(TEXT)
+
+
+async def test_a_format_that_nobody_asked_for_is_decoded(
+    upstream: ChatUpstream, adapter: ChatCompletionsAdapter
+) -> None:
+    """Its bytes are neither samples nor, although in Ogg, Opus."""
+    vorbis = base64.b64encode(muxed("ogg", "vorbis", spoken_samples(TEXT, 1.0), 24_000)).decode()
+    answer = {"choices": [{"message": {"audio": {"data": vorbis}}}]}
+    upstream.switches.speech = json.dumps(answer).encode()
+    data, audio = await take(adapter)
+    assert (audio.format, audio.streaming) == (AudioFormat.WAV, False)
+    assert_heard(TEXT, data)
 
 
 async def test_a_wav_without_a_sample_is_bad_audio(upstream: ChatUpstream, adapter: ChatCompletionsAdapter) -> None:
@@ -703,6 +731,36 @@ async def test_health_of_a_wrong_key(upstream: ChatUpstream, client: httpx.Async
     health = await make_adapter(client, f"{url}/v1", key="sk-wrong-key").health()
     assert (health.reachable, health.key_accepted) == (True, False)
     assert health.reason.startswith("Faraway answered 401")
+
+
+async def test_health_proves_the_key_by_its_absence(
+    upstream: ChatUpstream, client: httpx.AsyncClient, url: str
+) -> None:
+    for key, proved in ((KEY, True), ("", None)):
+        upstream.switches.key = key
+        upstream.requests.clear()
+        assert (await make_adapter(client, url, key=KEY).health()).key_accepted is proved
+        assert not {"authorization", "api-key"} & upstream.requests[-1].headers.keys()
+        assert upstream.requests[-1].path == "/v1/models"
+
+
+async def test_health_of_a_web_page() -> None:
+    page = httpx.Response(200, html="<!doctype html><title>Welcome</title>")
+    for base_url in ("http://speech.example", "http://speech.example/v1"):
+        async with httpx.AsyncClient(transport=httpx.MockTransport(lambda request: page)) as client:
+            health = await make_adapter(client, base_url, key=KEY).health()
+        assert (health.reachable, health.right_kind, health.key_accepted) == (True, False, None)
+        assert "web page" in health.reason
+
+
+async def test_health_of_a_web_page_in_place_of_completions() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        listed = request.url.path.endswith("/models")
+        return httpx.Response(404) if listed else httpx.Response(200, html="<html>Welcome</html>")
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
+        health = await make_adapter(client, "http://speech.example/v1").health()
+    assert (health.reachable, health.right_kind) == (True, False)
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from providers.errors import (
     SpeechError,
     UpstreamBusy,
     UpstreamFailed,
+    UpstreamQuotaSpent,
     UpstreamRejected,
     UpstreamTimeout,
     UpstreamUnauthorized,
@@ -257,6 +258,13 @@ async def test_the_field_of_the_voice(
     assert list(upstream.spoken[0]["generationConfig"]["speechConfig"]["voiceConfig"]) == [field]
 
 
+async def test_an_older_model_knows_no_other_field(upstream: GeminiUpstream, adapter: GeminiAdapter) -> None:
+    with pytest.raises(UpstreamRejected, match="not supported"):
+        await take(adapter, replace(REQUEST, model=PROMPTED[0], voice="voice_abc"))
+    voice = upstream.spoken[0]["generationConfig"]["speechConfig"]["voiceConfig"]
+    assert voice == {"prebuiltVoiceConfig": {"voiceName": "voice_abc"}}
+
+
 async def test_the_providers_own_model(upstream: GeminiUpstream, client: httpx.AsyncClient, url: str) -> None:
     await take(make_adapter(client, url, options={"model": PROMPTED[1]}), replace(REQUEST, model=""))
     assert PROMPTED[1] in upstream.requests[0].path
@@ -372,14 +380,16 @@ async def test_words_in_place_of_sound(upstream: GeminiUpstream, adapter: Gemini
         await take(adapter)
 
 
-@pytest.mark.parametrize("reason", ["OTHER", "", "SAFETY"])
+@pytest.mark.parametrize(
+    ("reason", "words"), [("OTHER", "in the middle"), ("", "before the speech was finished"), ("SAFETY", "safety")]
+)
 async def test_a_stream_that_is_cut_in_the_middle(
-    upstream: GeminiUpstream, adapter: GeminiAdapter, reason: str
+    upstream: GeminiUpstream, adapter: GeminiAdapter, reason: str, words: str
 ) -> None:
     upstream.switches.cut_events, upstream.switches.last_reason = 2, reason
     received = b""
     async with adapter.speak(REQUEST) as audio:
-        with pytest.raises(ProviderError):
+        with pytest.raises(ProviderError, match=words):
             async for chunk in audio.chunks:
                 received += chunk
     assert received
@@ -395,7 +405,7 @@ async def test_a_stream_that_is_cut_in_the_middle(
         (b"7", UpstreamFailed, "not an answer"),
         (b"{}", UpstreamFailed, "before the speech was finished"),
         (b"[]", UpstreamFailed, "before the speech was finished"),
-        (b'{"candidates":[{"finishReason":"STOP","content":null}]}', BadAudio, "in place of sound"),
+        (b'{"candidates":[{"finishReason":"STOP","content":null}]}', BadAudio, "without any sound"),
         (
             b'{"candidates":[{"finishReason":"STOP","content":{"parts":[{"inlineData":{"data":"%%"}}]}}]}',
             BadAudio,
@@ -445,7 +455,8 @@ INVALID_KEY = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "A
         (quota_error("PerMinutePerProjectPerModel", "99999s"), UpstreamBusy, "quota", 3600.0),
         (quota_error("PerMinutePerProjectPerModel", "soon"), UpstreamBusy, "quota", None),
         (error(429, "RESOURCE_EXHAUSTED", "Slow", headers={"retry-after": "4"}), UpstreamBusy, "Slow", 4.0),
-        (quota_error("PerDayPerProjectPerModel-FreeTier", "31s"), UpstreamRejected, "until midnight Pacific", None),
+        (quota_error("PerDayPerProjectPerModel-FreeTier", "31s"), UpstreamQuotaSpent, "at midnight Pacific", None),
+        (Refusal(402, body=b'{"error":{"message":"No money"}}'), UpstreamQuotaSpent, "No money", None),
         (error(500, "INTERNAL", "Oh no"), UpstreamFailed, "Oh no", None),
         (error(503, "UNAVAILABLE", "Overloaded"), UpstreamBusy, "Overloaded", None),
         (error(504, "DEADLINE_EXCEEDED", "Late"), UpstreamFailed, "Late", None),
@@ -468,6 +479,24 @@ async def test_a_refusal_is_translated(
     assert type(caught.value) is failure
     assert caught.value.retry_after == wait
     assert len(upstream.requests) == 1
+
+
+@pytest.mark.parametrize("under_a_success", [True, False])
+async def test_a_days_quota_that_is_spent_says_what_helps(
+    upstream: GeminiUpstream, adapter: GeminiAdapter, under_a_success: bool
+) -> None:
+    """Its `retryDelay` would have us ask again in half a minute."""
+    refusal = quota_error("GenerateRequestsPerDayPerProjectPerModel-FreeTier", "31s")
+    if under_a_success:
+        upstream.switches.speech = refusal.content()
+    else:
+        upstream.switches.refusals = [refusal]
+    with pytest.raises(UpstreamQuotaSpent) as caught:
+        await take(adapter)
+    assert (caught.value.status, caught.value.permanent, caught.value.retry_after) == (429, True, None)
+    message = caught.value.message
+    assert "gemini-3.8-flash-tts (GenerateRequestsPerDayPerProjectPerModel-FreeTier)" in message
+    assert "midnight Pacific" in message and "another model" in message
 
 
 @pytest.mark.parametrize("key", ["wrong-key-0123456789", "“typed by a word processor”"])
@@ -676,6 +705,20 @@ async def test_health_of_a_wrong_key(client: httpx.AsyncClient, url: str, key: s
     health = await make_adapter(client, url, key=key).health()
     assert (health.reachable, health.key_accepted) == (True, False)
     assert health.reason.startswith("Faraway answered 40")
+
+
+async def test_health_of_a_spent_day(upstream: GeminiUpstream, adapter: GeminiAdapter) -> None:
+    upstream.switches.refusals = [quota_error("PerDayPerProject")]
+    health = await adapter.health()
+    assert health.reachable
+    assert "midnight" in health.reason
+
+
+async def test_health_of_a_web_page(upstream: GeminiUpstream, adapter: GeminiAdapter) -> None:
+    upstream.switches.refusals = [Refusal(200, body=b"<!doctype html><title>Welcome</title>")]
+    health = await adapter.health()
+    assert (health.reachable, health.right_kind, health.key_accepted) == (True, False, None)
+    assert "does not list Gemini's models" in health.reason
 
 
 async def test_health_of_a_closed_port(client: httpx.AsyncClient) -> None:

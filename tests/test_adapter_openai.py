@@ -20,13 +20,16 @@ import pytest
 from providers.adapters import adapter_class
 from providers.adapters.listing import parse_models, parse_voices
 from providers.adapters.openai import OpenAIAdapter
+from providers.audio import probe
 from providers.errors import (
     BadAudio,
     ProviderError,
     ProviderUnavailable,
     SpeechError,
+    UnsupportedOption,
     UpstreamBusy,
     UpstreamFailed,
+    UpstreamQuotaSpent,
     UpstreamRejected,
     UpstreamTimeout,
     UpstreamUnauthorized,
@@ -35,6 +38,8 @@ from providers.errors import (
 from providers.http import make_client
 from providers.speech import AudioFormat, Model, ProviderConfig, SpeechAudio, SpeechRequest, Voice
 from tests.hearing import assert_heard
+from tests.sounds import muxed
+from tests.upstreams.common import spoken_samples
 from tests.upstreams.openai import MODELS, SPEECH_MODELS, VOICE_SHAPES, VOICES, OpenAIUpstream, Refusal, speak
 from tests.upstreams.serving import (
     HURRIED_SECONDS,
@@ -185,6 +190,43 @@ async def test_all_that_is_set_is_sent(upstream: OpenAIUpstream, client: httpx.A
     assert seconds(data) < 0.85 * seconds(speak(TEXT, "mp3", 1.0))
 
 
+async def test_a_speed_of_1_is_sent_where_the_server_has_one_of_its_own(
+    upstream: OpenAIUpstream, client: httpx.AsyncClient, url: str
+) -> None:
+    await take(make_adapter(client, f"{url}/v1", options={"send_speed": True}))
+    assert upstream.spoken[0]["speed"] == 1.0
+
+
+@pytest.mark.parametrize(("chosen", "asked"), [("auto", "mp3"), ("pcm", "pcm"), ("wav", "wav")])
+async def test_a_server_with_few_formats_is_asked_for_one_that_it_has(
+    upstream: OpenAIUpstream, client: httpx.AsyncClient, url: str, chosen: str, asked: str
+) -> None:
+    data, audio = await take(make_adapter(client, f"{url}/v1", options={"ask_for": chosen}))
+    assert upstream.spoken[0]["response_format"] == asked == audio.format
+    assert_heard(TEXT, data)
+
+
+async def test_what_openai_itself_is_sent() -> None:
+    """Its older models drop an instruction without a word, and a voice of the account's own is an object."""
+    bodies: list[Any] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        bodies.append(json.loads(request.content))
+        return httpx.Response(200, content=speak(TEXT, "mp3", 1.0))
+
+    custom = replace(REQUEST, voice="voice_1234", instructions="Whisper.")
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
+        adapter = make_adapter(client, "https://api.openai.com/v1")
+        for model in ("tts-1", "tts-1-hd"):
+            with pytest.raises(UnsupportedOption, match="can't follow instructions") as caught:
+                await take(adapter, replace(custom, model=model))
+            assert caught.value.param == "instructions"
+        await take(adapter, replace(custom, model="gpt-4o-mini-tts"))
+        await take(make_adapter(client, "http://speech.example/v1"), custom)
+    assert [body["voice"] for body in bodies] == [{"id": "voice_1234"}, "voice_1234"]
+    assert [body["instructions"] for body in bodies] == ["Whisper."] * 2
+
+
 @pytest.mark.parametrize(("options", "field"), [({}, "language"), ({"language_field": "lang_code"}, "lang_code")])
 async def test_a_language_is_sent_under_the_servers_own_name(
     upstream: OpenAIUpstream, client: httpx.AsyncClient, url: str, options: dict[str, str], field: str
@@ -266,6 +308,34 @@ async def test_the_rate_of_samples(
     assert (audio.format, audio.sample_rate) == (AudioFormat.PCM, rate)
 
 
+FOREIGN = [("ogg", "vorbis", "audio/ogg"), ("webm", "libopus", "audio/webm"), ("ipod", "aac", "audio/aac")]
+
+
+@pytest.mark.parametrize("format", [AudioFormat.OPUS, AudioFormat.AAC, AudioFormat.PCM])
+@pytest.mark.parametrize(("container", "codec", "content_type"), FOREIGN)
+async def test_a_format_that_nobody_can_ask_for_is_decoded(
+    upstream: OpenAIUpstream,
+    adapter: OpenAIAdapter,
+    container: str,
+    codec: str,
+    content_type: str,
+    format: AudioFormat,
+) -> None:
+    """Ogg Vorbis calls itself audio/ogg, as Opus does; no player of Opus speaks it."""
+    upstream.switches.speech = muxed(container, codec, spoken_samples(TEXT, 1.0), 24_000)
+    upstream.switches.speech_type = content_type
+    data, audio = await take(adapter, replace(REQUEST, format=format))
+    assert (audio.format, audio.sample_rate, audio.streaming) == (AudioFormat.WAV, 0, False)
+    assert probe(data).format is AudioFormat.WAV
+    assert_heard(TEXT, data)
+
+
+async def test_such_a_file_that_is_cut_off_is_bad_audio(upstream: OpenAIUpstream, adapter: OpenAIAdapter) -> None:
+    upstream.switches.speech = muxed("ogg", "vorbis", spoken_samples(TEXT, 1.0), 24_000)[:-100]
+    with pytest.raises(BadAudio, match="cut off"):
+        await take(adapter)
+
+
 EMPTY_WAV = b"RIFF" + struct.pack("<I", 36) + b"WAVEfmt " + struct.pack("<IHHIIHH", 16, 1, 1, 24000, 48000, 2, 16)
 EMPTY_WAV += b"data" + struct.pack("<I", 0)
 
@@ -316,7 +386,7 @@ async def test_bytes_that_are_no_format_are_bad_audio(upstream: OpenAIUpstream, 
         (Refusal(403, body=b'{"detail":"Not authenticated"}'), UpstreamUnauthorized),
         (Refusal(404, body=b'{"detail":"Voice not found"}'), UpstreamRejected),
         (Refusal(429, "Slow down", headers={"retry-after": "3"}), UpstreamBusy),
-        (Refusal(429, "Pay", code="insufficient_quota"), UpstreamRejected),
+        (Refusal(429, "Pay", code="insufficient_quota"), UpstreamQuotaSpent),
         (Refusal(500, body=b"<html><title>Oh no</title>"), UpstreamFailed),
         (Refusal(503, "Overloaded"), UpstreamBusy),
     ],
@@ -456,6 +526,18 @@ async def test_a_server_without_v1_is_asked_once(upstream: OpenAIUpstream, clien
     with pytest.raises(UpstreamRejected, match="tts-9"):
         await take(adapter, replace(REQUEST, model="tts-9"))
     assert [request.path for request in upstream.requests] == ["/audio/speech"] * 2
+
+
+async def test_a_start_page_beside_v1_is_not_the_server(client: httpx.AsyncClient) -> None:
+    """It answers every path, those of other methods too."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        found = request.url.path == "/v1/audio/speech"
+        return httpx.Response(200, content=speak(TEXT, "mp3", 1.0)) if found else PAGE
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
+        data, _ = await take(make_adapter(client, "http://speech.example"))
+    assert data == speak(TEXT, "mp3", 1.0)
 
 
 async def test_calls_at_once_find_v1_together(upstream: OpenAIUpstream, client: httpx.AsyncClient, url: str) -> None:
@@ -603,8 +685,86 @@ async def test_health_of_a_wrong_key(upstream: OpenAIUpstream, client: httpx.Asy
     upstream.switches.key = KEY
     for key in ("", "sk-wrong-key"):
         health = await make_adapter(client, f"{url}/v1", key=key).health()
-        assert health.reachable
+        assert (health.reachable, health.key_accepted) == (True, False)
         assert health.reason.startswith("Faraway answered 401")
+    upstream.switches.refusals = [Refusal(403, body=b'{"detail":"Invalid API key"}')]
+    assert (await make_adapter(client, f"{url}/v1", key=KEY).health()).key_accepted is False
+
+
+async def test_a_key_is_proved_by_a_403_too(client: httpx.AsyncClient) -> None:
+    """As Speaches answers."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200 if "authorization" in request.headers else 403, json={"data": []})
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
+        assert (await make_adapter(client, "http://speech.example/v1", key=KEY).health()).key_accepted is True
+
+
+@pytest.mark.parametrize("models_path", ["/models", "/nowhere"])
+async def test_a_key_is_proved_by_its_absence(
+    upstream: OpenAIUpstream, client: httpx.AsyncClient, url: str, models_path: str
+) -> None:
+    """A list that came with the key may be for anybody. Where there are no models, voices prove it."""
+    upstream.switches.key, upstream.switches.models_path = KEY, models_path
+    health = await make_adapter(client, f"{url}/v1?tenant=7", key=KEY).health()
+    assert (health.reachable, health.reason, health.key_accepted) == (True, "", True)
+    proof = upstream.requests[-1]
+    assert (proof.method, proof.query) == ("GET", "tenant=7")
+    assert "authorization" not in proof.headers
+
+
+async def test_a_list_for_anybody_proves_no_key(upstream: OpenAIUpstream, client: httpx.AsyncClient, url: str) -> None:
+    health = await make_adapter(client, f"{url}/v1", key=KEY).health()
+    assert (health.reachable, health.reason, health.key_accepted) == (True, "", None)
+    assert len(upstream.requests) == 2
+    upstream.requests.clear()
+    assert (await make_adapter(client, f"{url}/v1").health()).key_accepted is None
+    assert len(upstream.requests) == 1, "without a key there is nothing to prove"
+
+
+async def test_a_proof_that_fails_is_no_illness(client: httpx.AsyncClient) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json={"data": []}) if "authorization" in request.headers else httpx.Response(500)
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
+        health = await make_adapter(client, "http://speech.example/v1", key=KEY).health()
+    assert (health.reachable, health.reason, health.key_accepted) == (True, "", None)
+
+
+PAGE = httpx.Response(200, html="<!doctype html><title>Welcome</title>")
+
+
+@pytest.mark.parametrize(
+    ("served", "well"),
+    [
+        ({}, False),
+        ({"/v1/models": {"data": []}}, True),
+        ({"/v1/audio/voices": {"voices": []}}, True),
+    ],
+)
+@pytest.mark.parametrize("base_url", ["http://speech.example", "http://speech.example/v1"])
+async def test_health_of_a_web_page(served: dict[str, object], well: bool, base_url: str) -> None:
+    """A start page answers for every path that is not the server's own."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        found = served.get(request.url.path)
+        return PAGE if found is None else httpx.Response(200, json=found)
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
+        health = await make_adapter(client, base_url).health()
+    assert health.reachable
+    assert health.right_kind is (None if well else False)
+    assert ("web page" in health.reason) is not well
+
+
+async def test_health_of_speech_that_refuses_the_key() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(403 if request.url.path.endswith("/speech") else 404)
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
+        health = await make_adapter(client, "http://speech.example/v1", key=KEY).health()
+    assert (health.reachable, health.key_accepted) == (True, False)
 
 
 async def test_health_of_a_closed_port(client: httpx.AsyncClient) -> None:
@@ -634,6 +794,7 @@ async def test_health_of_a_server_with_little(served: dict[str, object], well: b
         health = await make_adapter(client, "http://speech.example").health()
     assert health.reachable
     assert ("check the base URL" in health.reason) is not well
+    assert health.right_kind is (None if well else False)
 
 
 def test_it_is_registered_and_says_what_it_can_do() -> None:

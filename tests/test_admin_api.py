@@ -10,6 +10,7 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
+from django.core.exceptions import ValidationError
 from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
@@ -160,8 +161,8 @@ def test_losing_the_last_key_opens_nothing(admin: Client) -> None:
 
 
 def test_only_those_with_the_right_make_and_revoke_keys() -> None:
-    key, _secret = ApiKey.objects.issue(name="Kitchen")
     viewer = person("api.view_apikey")
+    key, _secret = ApiKey.objects.issue(name="Kitchen", owner_id=viewer.session["_auth_user_id"])
     assert viewer.get(KEYS).status_code == 200
     assert viewer.post(KEYS + "add/", {"name": "Mine"}).status_code == 403
     assert viewer.post(f"{KEYS}{key.pk}/revoke/").status_code == 403
@@ -240,6 +241,39 @@ def test_an_open_api_stays_on_this_machine(admin: Client, settings: Settings) ->
     assert admin.post(page, settings_data()).status_code == 302
     settings.BIND_HOST, settings.ALLOW_OPEN_API, settings.TRUSTED_PROXIES = None, False, ["10.0.0.1"]
     assert "NEIROHA_TRUSTED_PROXIES" in errors(admin.post(page, settings_data()))["access"][0]
+
+
+def test_access_is_not_opened_under_a_server_that_others_reach(admin: Client, settings: Settings) -> None:
+    """Access is in force at once, the host after a restart: the one of now counts, and so does the next."""
+    ServerSettings.load()
+    page = f"{SETTINGS}1/change/"
+    settings.LISTENING_HOST = "0.0.0.0"
+    assert "0.0.0.0 can be reached" in errors(admin.post(page, settings_data(host="127.0.0.1")))["access"][0]
+    assert admin.post(page, settings_data(host="127.0.0.1", access="keys")).status_code == 302
+    settings.LISTENING_HOST = "127.0.0.1"
+    assert "192.0.2.7 can be reached" in errors(admin.post(page, settings_data(host="192.0.2.7")))["access"][0]
+    assert admin.post(page, settings_data(host="127.0.0.1")).status_code == 302
+
+
+def test_a_host_that_the_environment_replaces_forbids_nothing(settings: Settings) -> None:
+    row = ServerSettings(host="0.0.0.0")
+    with pytest.raises(ValidationError, match="0.0.0.0 can be reached"):
+        row.clean()
+    settings.BIND_HOST = settings.LISTENING_HOST = "127.0.0.1"
+    row.clean()
+    settings.BIND_HOST, row.host = "192.0.2.7", "127.0.0.1"
+    with pytest.raises(ValidationError, match="192.0.2.7 can be reached"):
+        row.clean()
+
+
+@pytest.mark.parametrize(
+    ("url", "refused"),
+    [("https://voices.example.com", True), ("http://192.168.1.5:8976", True), ("http://127.0.0.1:8976", False)],
+)
+def test_a_public_address_is_not_open(settings: Settings, url: str, refused: bool) -> None:
+    settings.PUBLIC_URL = url
+    assert ("NEIROHA_PUBLIC_URL" in open_api_refusal("127.0.0.1", "open")) is refused
+    assert open_api_refusal("127.0.0.1", "keys") == ""
 
 
 def test_the_settings_need_their_right() -> None:

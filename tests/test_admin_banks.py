@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.test import Client
 
 from api.models import ApiKey
 from banks.models import Bank, Character, Membership
+from banks.roster import load_roster
 from providers.models import Provider
+from providers.versions import current_version
 from tests.admin_pages import errors, memberships, person
 
 LIST = "/admin/banks/bank/"
@@ -181,3 +186,122 @@ def test_without_the_right_nothing_changes(stories: Bank, rights: list[str]) -> 
     viewer.post(LIST, {"action": "delete_selected", "_selected_action": [stories.pk], "post": "yes"})
     stories.refresh_from_db()
     assert (stories.name, stories.archived_at) == ("Stories", None)
+
+
+# The switch and the order of the list.
+
+
+@pytest.fixture
+def three(stories: Bank) -> list[Bank]:
+    return [stories, *(Bank.objects.create(name=name, position=position) for position, name in [(4, "News"), (4, "X")])]
+
+
+def names() -> list[str]:
+    return [bank.name for bank in Bank.objects.present()]
+
+
+def test_the_switch_works_without_opening_the_bank(admin: Client, stories: Bank) -> None:
+    page = admin.get(LIST).content.decode()
+    assert f'formaction="{LIST}{stories.pk}/switch/"' in page and 'role="switch" aria-checked="true"' in page
+    response = admin.post(
+        f"{LIST}{stories.pk}/switch/", {"active": "off"}, headers={"referer": f"http://testserver{LIST}?q=s"}
+    )
+    assert response["Location"] == f"http://testserver{LIST}?q=s"
+    stories.refresh_from_db()
+    assert not stories.active and load_roster().banks == ()
+    assert LogEntry.objects.get().get_change_message() == "Switched off."
+    admin.post(f"{LIST}{stories.pk}/switch/", {"active": "on"})
+    assert [bank.name for bank in load_roster().banks] == ["Stories"]
+
+
+@pytest.mark.parametrize("elsewhere", ["", "https://evil.example/", "//evil.example/x", "javascript:alert(1)"])
+def test_the_switch_leads_nowhere_else(admin: Client, stories: Bank, elsewhere: str) -> None:
+    response = admin.post(f"{LIST}{stories.pk}/switch/", {"active": "on"}, headers={"referer": elsewhere})
+    assert response["Location"] == LIST
+
+
+def test_banks_go_up_and_down_and_stay_at_the_ends(admin: Client, three: list[Bank]) -> None:
+    assert names() == ["Stories", "News", "X"]
+    for bank, by, wanted in [
+        (2, "-1", ["Stories", "X", "News"]),
+        (2, "-1", ["X", "Stories", "News"]),
+        (2, "-1", ["X", "Stories", "News"]),
+        (1, "1", ["X", "Stories", "News"]),
+        (0, "1", ["X", "News", "Stories"]),
+    ]:
+        assert admin.post(f"{LIST}{three[bank].pk}/shift/", {"by": by}).status_code == 302
+        assert names() == wanted
+    assert [bank.name for bank in load_roster().banks] == ["X", "News", "Stories"]
+
+
+def test_a_dragged_order_leaves_the_banks_that_are_not_shown_in_their_places(admin: Client, three: list[Bank]) -> None:
+    stories, news, last = three
+    assert admin.post(f"{LIST}order/", {"pk": [last.pk, stories.pk]}).status_code == 204
+    assert names() == ["X", "News", "Stories"]
+    odd = ["999", "x", "", "²", "9" * 30, str(news.pk), str(news.pk), str(last.pk)]
+    assert admin.post(f"{LIST}order/", {"pk": odd}).status_code == 204
+    assert names() == ["News", "X", "Stories"]
+    assert [bank.position for bank in Bank.objects.all()] == [0, 1, 2]
+
+
+def test_a_new_order_is_in_force_at_once(
+    admin: Client, three: list[Bank], django_capture_on_commit_callbacks: Any
+) -> None:
+    version = current_version()
+    with django_capture_on_commit_callbacks(execute=True):
+        admin.post(f"{LIST}order/", {"pk": [bank.pk for bank in reversed(three)]})
+    assert current_version() > version
+    assert [bank.name for bank in load_roster().banks] == ["X", "News", "Stories"]
+
+
+def test_a_list_in_another_order_has_no_handles(admin: Client, stories: Bank) -> None:
+    assert "data-nr-order=" in admin.get(LIST).content.decode()
+    assert "data-nr-order=" not in admin.get(f"{LIST}?o=2").content.decode()
+
+
+@pytest.mark.parametrize("rights", [[], ["banks.view_bank"], ["banks.change_character"]])
+def test_outsiders_switch_and_order_nothing(three: list[Bank], rights: list[str]) -> None:
+    bank = three[0]
+    for outsider, status in ((person(*rights), 403), (person(staff=False), 302), (Client(), 302)):
+        assert outsider.post(f"{LIST}{bank.pk}/switch/", {"active": "off"}).status_code in (status, 302)
+        assert outsider.post(f"{LIST}{bank.pk}/shift/", {"by": "1"}).status_code in (status, 302)
+        assert outsider.post(f"{LIST}order/", {"pk": [three[1].pk, bank.pk]}).status_code == status
+    bank.refresh_from_db()
+    assert bank.active and names() == ["Stories", "News", "X"]
+    if "banks.view_bank" in rights:
+        page = person(*rights).get(LIST).content.decode()
+        assert "/switch/" not in page and "/shift/" not in page and "/export/" not in page
+
+
+def test_buttons_are_posts_with_a_token(stories: Bank) -> None:
+    admin = Client(enforce_csrf_checks=True)
+    admin.cookies = person(superuser=True).cookies
+    for end in ("switch", "shift"):
+        assert admin.get(f"{LIST}{stories.pk}/{end}/").status_code == 405
+        assert admin.post(f"{LIST}{stories.pk}/{end}/").status_code == 403
+    assert admin.get(f"{LIST}order/").status_code == 405
+    assert admin.post(f"{LIST}order/").status_code == 403
+
+
+def test_an_archived_bank_is_neither_switched_nor_moved(admin: Client, three: list[Bank]) -> None:
+    stories = three[0]
+    assert stories.remove()
+    assert admin.post(f"{LIST}{stories.pk}/switch/", {"active": "off"}).status_code == 403
+    assert admin.post(f"{LIST}{stories.pk}/shift/", {"by": "1"}).status_code == 403
+    assert "/switch/" not in admin.get(f"{LIST}?archived=yes").content.decode()
+
+
+def test_pages_cost_the_same_however_much_there_is(
+    admin: Client, stories: Bank, heart: Character, django_assert_max_num_queries: Any
+) -> None:
+    """Of queries."""
+    people = Character.objects.bulk_create(
+        Character(name=f"Voice {number}", provider=heart.provider) for number in range(60)
+    )
+    Membership.objects.bulk_create(Membership(bank=stories, character=one) for one in people)
+    banks = Bank.objects.bulk_create(Bank(name=f"Bank {number}") for number in range(40))
+    Membership.objects.bulk_create(Membership(bank=bank, character=heart) for bank in banks)
+    pages = [LIST, change(stories), "/admin/banks/character/", f"/admin/banks/character/?bank={stories.pk}"]
+    for page in [*pages, f"/admin/banks/character/{heart.pk}/change/"]:
+        with django_assert_max_num_queries(15):
+            assert admin.get(page).status_code == 200

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 from io import BytesIO
 from typing import Any
@@ -7,12 +8,15 @@ from typing import Any
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
+from django.utils import timezone
 from PIL import Image, TiffImagePlugin
 
+from banks.forms import MAX_SUGGESTIONS
+from banks.images import avatar_image
 from banks.models import Bank, Character, Membership, ReferenceAudio
 from banks.storage import private_storage
 from providers import adapters
-from providers.models import Provider
+from providers.models import CatalogueVoice, Provider
 from tests.admin_pages import errors, memberships, person, picture
 
 LIST = "/admin/banks/character/"
@@ -188,6 +192,33 @@ def test_the_page_tells_its_script_what_each_provider_reads(admin: Client, studi
     assert form.fields["option_everything_seed"].widget.attrs["data-nr-kind"] == "everything"
 
 
+def test_the_page_tells_its_script_of_the_recordings(
+    admin: Client, studio: Provider, reference: ReferenceAudio
+) -> None:
+    reference.transcript, reference.language = "<b>Once</b>", "en"
+    reference.save()
+    widget = admin.get(f"{ADD}?provider={studio.pk}").context["adminform"].form.fields["reference"].widget
+    told = json.loads(widget.attrs["data-nr-references"])
+    assert told == {str(reference.pk): {"url": reference.url, "transcript": "<b>Once</b>", "language": "en"}}
+
+
+def test_suggestions_are_narrowed_by_what_is_typed(admin: Client, studio: Provider) -> None:
+    CatalogueVoice.objects.bulk_create(
+        CatalogueVoice(provider=studio, external_id=f"voice-{number}", name="Ada" if number % 2 else "Bob")
+        for number in range(MAX_SUGGESTIONS * 2 + 10)
+    )
+    CatalogueVoice.objects.create(provider=studio, external_id="voice-zh", language="zh-CN", vanished_at=timezone.now())
+
+    def offered(words: str) -> Any:
+        return admin.get(f"{LIST}suggestions/", {"provider": studio.pk, "q": words}).json()
+
+    assert offered("")["more"] and len(offered("")["voice"]) == MAX_SUGGESTIONS
+    assert [voice["id"] for voice in offered("ADA voice-1001")["voice"]] == ["voice-1001"]
+    for words in ("zh-CN", "%", "' OR 1=1", "a" * 5000):
+        found = offered(words)
+        assert (found["voice"], found["more"], found["note"]["text"]) == ([], False, "")
+
+
 def test_an_avatar_becomes_a_small_webp_under_a_name_of_ours(admin: Client, studio: Provider) -> None:
     exif = Image.Exif()
     exif[TiffImagePlugin.IMAGEDESCRIPTION] = "at home, 52.5 N 13.4 E"
@@ -294,3 +325,181 @@ def test_without_the_right_nothing_changes(studio: Provider, rights: list[str]) 
     assert viewer.post(change(character), character_data(studio, name="Mine")).status_code == 403
     assert viewer.post(f"{LIST}{character.pk}/delete/").status_code == 403
     assert Character.objects.get().name == "Nova"
+
+
+# A second one like it, and places in other banks.
+
+
+@pytest.fixture
+def nova(studio: Provider, reference: ReferenceAudio) -> Character:
+    """In two banks, with one of everything."""
+    fallback = Character.objects.create(name="Fallback", provider=studio, voice="b")
+    made = Character.objects.create(
+        name="Nova",
+        description="Young",
+        aliases=["alloy"],
+        avatar=avatar_image(picture()),
+        provider=studio,
+        task_mode="clone",
+        reference=reference,
+        prompt_text="Hello",
+        language="en",
+        speed=1.5,
+        options={"seed": 7},
+        fallback=fallback,
+    )
+    for name in ("Stories", "News"):
+        bank = Bank.objects.create(name=name)
+        bank.append(fallback)
+        bank.append(made)
+    Bank.objects.create(name="Games")
+    return made
+
+
+def bank(name: str) -> Bank:
+    return Bank.objects.get(name=name)
+
+
+def members(name: str) -> list[str]:
+    return [place.character.name for place in bank(name).memberships.all()]
+
+
+def test_a_duplicate_is_like_the_original_and_beside_it(admin: Client, nova: Character) -> None:
+    for wanted in ("Nova (copy)", "Nova (copy) (2)"):
+        response = admin.post(f"{LIST}{nova.pk}/duplicate/")
+        copy = Character.objects.latest("pk")
+        assert response["Location"] == change(copy) and copy.name == wanted
+    for name in ("description", "provider", "task_mode", "reference", "prompt_text", "language", "speed", "options"):
+        assert getattr(copy, name) == getattr(nova, name), name
+    assert (copy.fallback, copy.enabled, copy.aliases) == (nova.fallback, True, [])
+    assert members("Stories") == members("News") == ["Fallback", "Nova", "Nova (copy)", "Nova (copy) (2)"]
+    ids = [*copy.memberships.values_list("public_id", flat=True), *nova.memberships.values_list("public_id", flat=True)]
+    assert len(set(ids)) == 4
+    # Each has a picture of its own: deleting one leaves the other's.
+    assert copy.avatar.name != nova.avatar.name
+    with copy.avatar.open("rb") as one, nova.avatar.open("rb") as other:
+        assert one.read() == other.read()
+
+
+def test_a_duplicate_of_one_whose_picture_is_lost_has_none(admin: Client, nova: Character) -> None:
+    private_storage().delete(str(nova.avatar.name))
+    admin.post(f"{LIST}{nova.pk}/duplicate/")
+    assert not Character.objects.latest("pk").avatar
+
+
+def place(client: Client, *chosen: Character, **values: Any) -> Any:
+    pks = [character.pk for character in chosen]
+    return client.post(LIST, {"action": "place_in_bank", "_selected_action": pks, "post": "yes", **values})
+
+
+def test_characters_join_a_bank_and_stay_where_they_are(admin: Client, nova: Character) -> None:
+    games = bank("Games")
+    page = admin.post(LIST, {"action": "place_in_bank", "_selected_action": [nova.pk]}).content.decode()
+    assert "Also speak there" in page and f'name="_selected_action" value="{nova.pk}"' in page
+    assert place(admin, nova, way="share", bank=games.pk).status_code == 302
+    place(admin, nova, way="share", bank=games.pk)  # there already
+    assert members("Games") == ["Nova"] and members("Stories") == ["Fallback", "Nova"]
+    assert games.characters.get() == nova
+
+
+def test_characters_are_copied_into_a_bank(admin: Client, nova: Character) -> None:
+    assert nova.fallback is not None
+    place(admin, nova, nova.fallback, way="copy", bank=bank("Games").pk)
+    assert sorted(members("Games")) == ["Fallback", "Nova"]
+    copy = bank("Games").characters.get(name="Nova")
+    assert copy != nova and (copy.aliases, copy.options, copy.reference) == (["alloy"], {"seed": 7}, nova.reference)
+    assert members("Stories") == ["Fallback", "Nova"]
+
+
+def test_characters_move_and_keep_their_ids(admin: Client, nova: Character) -> None:
+    Bank.objects.filter(name="Stories").update(default_character=nova)
+    public_id = nova.memberships.get(bank__name="Stories").public_id
+    place(admin, nova, way="move", bank=bank("Games").pk, source=bank("Stories").pk)
+    assert (members("Stories"), members("News"), members("Games")) == (["Fallback"], ["Fallback", "Nova"], ["Nova"])
+    assert nova.memberships.get(bank__name="Games").public_id == public_id
+    assert bank("Stories").default_character is None
+
+    place(admin, nova, way="move", bank=bank("News").pk)  # out of all others, into one that has it
+    assert (members("News"), members("Games")) == (["Fallback", "Nova"], [])
+    place(admin, nova, way="move", bank=bank("Games").pk, source=bank("News").pk)
+    response = place(admin, nova, way="move", bank=bank("Stories").pk, source=bank("News").pk)
+    assert "source" in response.context["form"].errors  # it is not there any more
+    assert members("Games") == ["Nova"]
+
+
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [
+        ({"way": "share"}, "bank"),
+        ({"way": "share", "bank": "999"}, "bank"),
+        ({"way": "steal", "bank": "Games"}, "way"),
+        ({"way": "move", "bank": "Stories", "source": "Stories"}, "source"),
+        ({"way": "move", "bank": "Gone"}, "bank"),
+    ],
+    ids=range(5),
+)
+def test_a_place_that_is_none_is_said_at_its_field(
+    admin: Client, nova: Character, values: dict[str, str], field: str
+) -> None:
+    Bank.objects.create(name="Gone", archived_at=timezone.now())
+    known = {each.name: each.pk for each in Bank.objects.all()}
+    before = list(Membership.objects.values_list("bank", "character"))
+    response = place(admin, nova, **{name: known.get(value, value) for name, value in values.items()})
+    assert list(response.context["form"].errors) == [field]
+    assert list(Membership.objects.values_list("bank", "character")) == before
+
+
+def test_archived_characters_go_nowhere(admin: Client, nova: Character) -> None:
+    assert nova.remove()
+    assert admin.post(f"{LIST}{nova.pk}/duplicate/").status_code == 403
+    place(admin, nova, way="share", bank=bank("Games").pk)
+    chosen = {"action": "place_in_bank", "_selected_action": [nova.pk], "post": "yes"}
+    admin.post(f"{LIST}?archived=yes", {**chosen, "way": "share", "bank": bank("Games").pk})
+    assert members("Games") == []
+
+
+def test_the_list_shows_one_bank_or_those_in_none(admin: Client, nova: Character, inside: Provider) -> None:
+    Character.objects.create(name="Alone", provider=inside)
+    lost = Character.objects.create(name="Lost", provider=inside)
+    Bank.objects.create(name="Gone", archived_at=timezone.now()).append(lost)
+
+    def shown(chosen: object) -> list[str]:
+        return [each.name for each in admin.get(LIST, {"bank": chosen}).context["cl"].queryset]
+
+    assert shown(bank("Stories").pk) == ["Fallback", "Nova"]
+    assert shown("none") == ["Alone", "Lost"]
+    assert shown("9" * 30) == []
+    assert len(shown("'")) == 4
+
+
+@pytest.mark.parametrize(
+    ("rights", "ways"),
+    [
+        (["change_character"], []),
+        (["change_character", "add_membership"], ["share"]),
+        (["change_character", "add_character", "add_membership"], ["share", "copy"]),
+        (["change_character", "add_membership", "delete_membership"], ["share", "move"]),
+    ],
+    ids=range(4),
+)
+def test_ways_are_those_that_somebody_has_the_right_to(nova: Character, rights: list[str], ways: list[str]) -> None:
+    editor = person(*(f"banks.{right}" for right in rights))
+    for way in ("share", "copy", "move"):
+        before = (Character.objects.count(), list(Membership.objects.values_list("bank", "character")))
+        place(editor, nova, way=way, bank=bank("Games").pk)
+        after = (Character.objects.count(), list(Membership.objects.values_list("bank", "character")))
+        assert (before != after) is (way in ways), way
+        bank("Games").memberships.all().delete()
+        Membership.objects.get_or_create(bank=bank("Stories"), character=nova)
+
+
+def test_outsiders_duplicate_nothing(nova: Character) -> None:
+    page = f"{LIST}{nova.pk}/duplicate/"
+    assert person(superuser=True).get(page).status_code == 405
+    few = (person("banks.add_character", "banks.view_character"), person("banks.add_character", "banks.add_membership"))
+    for outsider in (*few, person(), person(staff=False), Client()):
+        assert outsider.post(page).status_code in (302, 403)
+        assert Character.objects.count() == 2
+    allowed = person("banks.add_character", "banks.view_character", "banks.add_membership")
+    assert allowed.post(page).status_code == 302
+    assert Character.objects.count() == 3

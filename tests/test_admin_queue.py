@@ -18,6 +18,7 @@ from providers.models import Provider
 from providers.pages import duration
 from tests.admin_pages import person
 from tests.conftest import add_character
+from tests.test_api_errors import change_settings
 from tests.test_api_streams import eventually
 from tests.upstreams.openai import OpenAIUpstream, Refusal
 from tests.upstreams.serving import serve
@@ -45,6 +46,8 @@ class House:
 
 @pytest.fixture
 def house(client_http: httpx.Client, bank: Bank) -> Iterator[House]:
+    # Whoever waits does so until the test lets them go, however slow the machine is.
+    change_settings(queue_deadline_seconds=600)
     app = OpenAIUpstream(held=True)
     with serve(app) as url, ThreadPoolExecutor(4) as pool:
         provider = Provider.objects.create(name="<b>Upstream", kind="openai", base_url=f"{url}/v1", max_concurrency=1)

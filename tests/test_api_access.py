@@ -12,8 +12,9 @@ from django.contrib.auth import get_user_model
 from django.db.models import ProtectedError
 from django.utils import timezone
 
+from api import throttling
 from api.models import Access, ApiKey, ServerSettings, hash_key
-from api.throttling import WINDOW_SECONDS, SlidingWindows, address_group
+from api.throttling import SWEEP_SECONDS, WINDOW_SECONDS, SlidingWindows, address_group
 from banks.models import Bank
 from providers.models import Provider
 from tests.conftest import add_character
@@ -202,6 +203,55 @@ def test_windows_slide() -> None:
     assert windows.wait("b", 2, 40.0) == 0.0
     assert windows.wait("a", 2, WINDOW_SECONDS + 0.1) == 0.0
     assert windows.wait("a", 2, WINDOW_SECONDS + 0.2) == pytest.approx(29.8)
+
+
+class TestTheSweepOfWindows:
+    """What callers leave behind in memory. The bounds are lowered, so that few callers reach them."""
+
+    @pytest.fixture(autouse=True)
+    def few(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(throttling, "MAX_CALLERS", 100)
+
+    def test_silent_callers_are_forgotten_and_others_are_not(self) -> None:
+        windows = SlidingWindows()
+        for number in range(99):
+            windows.wait(f"silent {number}", 1, 0.0)
+        windows.wait("busy", 1, 30.0)
+        assert windows.wait("new", 1, WINDOW_SECONDS + 0.1) == 0.0
+        assert windows._times.keys() == {"busy", "new"}
+        assert windows.wait("busy", 1, WINDOW_SECONDS + 0.1) == pytest.approx(29.9)
+
+    def test_a_known_caller_sweeps_nobody(self) -> None:
+        windows = SlidingWindows()
+        for number in range(150):
+            windows.wait(str(number), 1, 0.0)
+        windows.wait("0", 1, WINDOW_SECONDS + 0.1)
+        assert len(windows._times) == 150
+
+    def test_a_crowd_is_swept_now_and_then_only(self) -> None:
+        """Each sweep looks at everybody: at every request it would be the load itself."""
+        windows = SlidingWindows()
+        for number in range(100):
+            windows.wait(f"first {number}", 1, 0.0)
+        windows.wait("a sweep that finds nobody silent", 1, WINDOW_SECONDS - 1)
+        windows.wait("too soon", 1, WINDOW_SECONDS + 1)
+        assert len(windows._times) == 102
+        windows.wait("in time", 1, WINDOW_SECONDS + SWEEP_SECONDS)
+        assert len(windows._times) == 3
+
+    def test_callers_that_are_never_silent_have_a_bound_too(self) -> None:
+        windows = SlidingWindows()
+        for number in range(1500):
+            assert windows.wait(str(number), 1, number / 1000) == 0.0
+        assert len(windows._times) == 1000
+        assert next(iter(windows._times)) == "500", "the longest known ones made room"
+        assert windows.wait("1499", 1, 1.5) > 0
+
+    def test_a_callers_own_requests_have_a_bound(self) -> None:
+        windows = SlidingWindows()
+        for number in range(1000):
+            windows.wait("busy", 5, number / 10)
+        assert len(windows._times["busy"]) <= 5
 
 
 PAGE = "https://chat.example.com"

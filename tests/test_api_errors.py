@@ -7,10 +7,12 @@ from typing import Any
 
 import httpx
 import pytest
+from django.db import connection
 
 from api.models import ServerSettings
 from banks.models import Bank
 from providers.models import Provider
+from providers.versions import bump
 from tests.conftest import add_character
 
 SPEECH = "/v1/audio/speech"
@@ -225,6 +227,30 @@ def test_a_body_over_the_limit_declared_and_chunked(client_http: httpx.Client, b
     assert "2000" in refusal(response, 413)["message"]
     change_settings(max_body_bytes=0)
     assert say(client_http, padding="a" * 5000).status_code == 200
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", SPEECH), ("GET", "/v1/models"), ("GET", "/health")])
+def test_a_configuration_that_can_not_be_read_is_told(
+    client_http: httpx.Client, bank: Bank, method: str, path: str
+) -> None:
+    def ask() -> httpx.Response:
+        body = {"input": "Hello there.", "voice": "Heart"} if method == "POST" else None
+        return client_http.request(method, path, json=body)
+
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE api_serversettings RENAME TO elsewhere")
+    try:
+        bump()
+        for _ in range(2):
+            response = ask()
+            error = refusal(response, 503)
+            assert (error["code"], error["type"], error["param"]) == ("configuration_unavailable", "server_error", None)
+            assert "Try again soon" in error["message"] and "elsewhere" not in response.text
+            assert response.headers["retry-after"] == "5"
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE elsewhere RENAME TO api_serversettings")
+    assert ask().status_code == 200, "nobody has to restart the server"
 
 
 def test_an_unforeseen_failure_tells_no_details(

@@ -171,10 +171,11 @@ def test_hard_words_do_not_break_the_embedded_voice(client_http: httpx.Client, b
 
 
 def test_forty_at_once_each_hear_their_own_words(client_http: httpx.Client, bank: Bank) -> None:
-    change_settings(rate_limit_per_minute=0)
+    change_settings(rate_limit_per_minute=0, queue_deadline_seconds=600)
     words = ["apples", "houses", "rivers", "mountains", "windows", "horses", "letters", "candles", "gardens", "bottles"]
     numbers = ["two", "five", "seven", "ninety"]
     texts = [f"Today I counted {number} {word} on the road." for word in words for number in numbers]
+    client_http.timeout = 600
     with ThreadPoolExecutor(len(texts)) as pool:
         answers = list(pool.map(lambda text: say(client_http, input=text, response_format="wav"), texts))
     assert {answer.status_code for answer in answers} == {200}

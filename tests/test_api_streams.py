@@ -165,6 +165,7 @@ def test_a_client_that_leaves_before_the_first_byte_frees_the_slot(server: str, 
 def test_a_client_that_leaves_while_waiting_is_dropped(
     server: str, client_http: httpx.Client, upstream: OpenAIUpstream
 ) -> None:
+    change_settings(queue_deadline_seconds=600)
     upstream.switches.held = True
     with ThreadPoolExecutor(2) as pool:
         running = [pool.submit(say, client_http, voice="Alloy") for _ in range(2)]
@@ -179,6 +180,7 @@ def test_a_client_that_leaves_while_waiting_is_dropped(
 
 
 def test_never_more_at_once_than_the_provider_allows(client_http: httpx.Client, upstream: OpenAIUpstream) -> None:
+    change_settings(queue_deadline_seconds=600)
     upstream.switches.held = True
     with ThreadPoolExecutor(8) as pool:
         asked = [pool.submit(say, client_http, voice="Alloy") for _ in range(8)]
@@ -287,6 +289,7 @@ def test_an_unreachable_provider(client_http: httpx.Client, bank: Bank) -> None:
 
 def test_what_is_on_its_way_finishes_from_frozen_values(client_http: httpx.Client, upstream: OpenAIUpstream) -> None:
     """One request runs and one waits while provider, character and bank are archived under them."""
+    change_settings(queue_deadline_seconds=600)
     upstream.switches.held = True
     provider = Provider.objects.get(name="Upstream")
     provider.max_concurrency = 1

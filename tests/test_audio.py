@@ -7,7 +7,6 @@ import struct
 import threading
 import wave
 from concurrent.futures import ThreadPoolExecutor
-from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -17,10 +16,12 @@ import pytest
 from providers.audio import (
     decode,
     encode,
+    is_foreign,
     probe,
     sniff,
     target_sample_rate,
     to_reference_wav,
+    to_wav,
     wav_header,
     wav_sizes_are_true,
 )
@@ -28,32 +29,31 @@ from providers.audio.decoding import NO_PROTOCOLS
 from providers.errors import BadAudio
 from providers.speech import AudioFormat
 from tests.hearing import assert_heard, transcribe, word_error_rate
-from tests.sounds import dominant_hertz, loudness, noise, samples_of, seconds_of, spoken, tone, wav_chunk, wav_file
+from tests.sounds import (
+    dominant_hertz,
+    loudness,
+    muxed,
+    noise,
+    samples_of,
+    seconds_of,
+    spoken,
+    tone,
+    wav_chunk,
+    wav_file,
+)
 
 FILES = [format for format in AudioFormat if format is not AudioFormat.PCM]
 RATES = (8000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 SENTENCE = "The quick brown fox jumps over the lazy dog, and nobody in the village was surprised."
 JSON = b'{"error":{"message":"no such voice","type":"invalid_request_error"}}'
+OGG_HEAD = b"OggS\x00\x02" + bytes(20) + b"\x01\x1e"
+FOREIGN = [("ogg", "vorbis"), ("ogg", "flac"), ("ipod", "aac"), ("mp4", "aac"), ("webm", "libopus")]
 HTML = b"<!DOCTYPE html><html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>"
 
 
 def stereo_wav(left: bytes, right: bytes, sample_rate: int) -> bytes:
     both = np.stack([np.frombuffer(left, "<i2"), np.frombuffer(right, "<i2")], axis=1)
     return wav_file(both.tobytes(), sample_rate, channels=2)
-
-
-def muxed(container: str, codec: str, pcm: bytes, sample_rate: int, metadata: dict[str, str] | None = None) -> bytes:
-    """A file in any container of ffmpeg's, made without the product."""
-    sink = io.BytesIO()
-    with av.open(sink, "w", format=container) as output:
-        output.metadata.update(metadata or {})
-        stream = output.add_stream(codec, sample_rate, layout="mono")
-        assert isinstance(stream, av.AudioStream)
-        frame = av.AudioFrame.from_ndarray(np.frombuffer(pcm, np.int16).reshape(1, -1), "s16", "mono")
-        frame.sample_rate, frame.pts, frame.time_base = sample_rate, 0, Fraction(1, sample_rate)
-        output.mux(stream.encode(frame))
-        output.mux(stream.encode(None))
-    return sink.getvalue()
 
 
 def silent_video() -> bytes:
@@ -82,6 +82,8 @@ class TestSniff:
             (b"\xff\xf1\x50\x80", AudioFormat.AAC),
             (b"\xff\xf9\x50\x80", AudioFormat.AAC),
             (b"OggS\x00\x02", AudioFormat.OPUS),
+            (OGG_HEAD + b"OpusHead\x01", AudioFormat.OPUS),
+            (OGG_HEAD + b"\x01vorb", AudioFormat.OPUS),
             (b"fLaC\x00\x00", AudioFormat.FLAC),
         ],
     )
@@ -98,6 +100,9 @@ class TestSniff:
             b"RIFF\x00\x00\x00\x00AVI ",
             JSON,
             HTML,
+            OGG_HEAD + b"\x01vorbis\x00",
+            OGG_HEAD + b"\x7fFLAC\x01\x00\x00",
+            OGG_HEAD + b"Speex   1.2",
             b"ffconcat version 1.0",
             b"#EXTM3U",
             b"\xff\xfd\x90\x64",
@@ -108,6 +113,36 @@ class TestSniff:
     )
     def test_knows_nothing_else(self, head: bytes) -> None:
         assert sniff(head) is None
+
+
+class TestForeign:
+    """What can be decoded, but is none of the formats that anybody asks for."""
+
+    @pytest.mark.parametrize(("container", "codec"), FOREIGN)
+    def test_becomes_a_whole_wav_file(self, container: str, codec: str) -> None:
+        file = muxed(container, codec, tone(48_000, 1.0), 48_000)
+        assert is_foreign(file[:45])
+        wav = to_wav(file)
+        info = probe(wav)
+        assert (info.format, info.sample_rate, info.channels) == (AudioFormat.WAV, 48_000, 1)
+        assert info.duration == pytest.approx(1.0, abs=0.05)
+        assert abs(dominant_hertz(wav[44:], 48_000) - 440) < 2
+        assert wav_sizes_are_true(wav)
+
+    @pytest.mark.parametrize(("container", "codec"), FOREIGN)
+    def test_a_part_of_one_is_bad_audio(self, container: str, codec: str) -> None:
+        file = muxed(container, codec, tone(48_000, 1.0), 48_000)
+        for size in (60, len(file) // 2, *([len(file) - 10] if container == "ogg" else [])):
+            with pytest.raises(BadAudio):
+                to_wav(file[:size])
+
+    @pytest.mark.parametrize("format", FILES)
+    def test_ours_is_none(self, format: AudioFormat) -> None:
+        assert not is_foreign(encode(tone(24_000, 0.2), 24_000, format)[:45])
+
+    @pytest.mark.parametrize("head", [b"", b"OggS", JSON, HTML, noise(45), bytes(45), b"ffconcat version 1.0"])
+    def test_neither_is_what_is_no_audio(self, head: bytes) -> None:
+        assert not is_foreign(head)
 
 
 class TestWavHeader:
@@ -250,7 +285,8 @@ class TestProbe:
         assert info.duration == pytest.approx(0.5)
 
     @pytest.mark.parametrize(
-        ("container", "codec"), [("ipod", "aac"), ("matroska", "libopus"), ("webm", "libopus"), ("ogg", "flac")]
+        ("container", "codec"),
+        [("ipod", "aac"), ("matroska", "libopus"), ("webm", "libopus"), ("ogg", "flac")] + [("ogg", "vorbis")],
     )
     def test_audio_that_is_none_of_ours_has_no_format(self, container: str, codec: str) -> None:
         info = probe(muxed(container, codec, tone(48_000, 1.0), 48_000))

@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
+from asgiref.sync import sync_to_async
 
 from providers import catalogue
 from providers.catalogue import check_health, fetch_all
-from providers.engine import ask_engine
+from providers.engine import Engine, ask_engine
 from providers.errors import SpeechError
 from providers.models import CatalogueVoice, HealthReport, Provider
 from providers.speech import Voice
@@ -99,6 +100,19 @@ def test_one_failing_check_does_not_stop_the_others(known: Known, caplog: pytest
     ask_engine(catalogue.check_enabled)
     reports = {report.provider.name: report.reachable for report in HealthReport.objects.select_related("provider")}
     assert reports == {"Up": True, "Odd": False}
+
+
+def test_a_check_lets_go_of_the_adapters_of_absent_providers(known: Known) -> None:
+    other = Provider.objects.create(name="Odd", kind="embedded")
+    config, gone = known.provider.config(), other.config()
+
+    async def look(engine: Engine) -> tuple[bool, bool]:
+        before = engine.adapter(config), engine.adapter(gone)
+        await sync_to_async(other.remove, thread_sensitive=False)()
+        await catalogue.check_enabled(engine)
+        return engine.adapter(config) is before[0], engine.adapter(gone) is before[1]
+
+    assert ask_engine(look) == (True, False)
 
 
 def test_a_provider_deleted_meanwhile_is_no_failure(known: Known) -> None:

@@ -93,17 +93,21 @@ def test_it_speaks_and_ends_cleanly(tmp_path: Path) -> None:
         assert_heard(SENTENCE, answer.content)
         assert running.end() == (0, "", "")
         with pytest.raises(httpx.ConnectError):
-            httpx.get(running.url, trust_env=False)
+            httpx.get(running.url, timeout=60, trust_env=False)
 
 
 def test_the_port_can_be_chosen_unless_it_is_taken(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = str(taken.getsockname()[1])
-        refused = manage(tmp_path, "fake_upstream", "openai", "--port", port, variables=DEBUG)
+    with socket.socket() as reserved:
+        # Bound, but not listening: no other program is given this port, and a server that is told to may listen on it.
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        reserved.bind(("127.0.0.1", 0))
+        port = reserved.getsockname()[1]
+        with socket.create_server(("127.0.0.1", port)):
+            refused = manage(tmp_path, "fake_upstream", "openai", "--port", str(port), variables=DEBUG)
         assert refused.returncode == 1
         assert f"Port {port} on 127.0.0.1 is taken" in refused.stderr
-    with fake(tmp_path, str(MANAGE), "fake_upstream", "openai", "--port", port) as running:
-        assert running.url.endswith(f":{port}")
+        with fake(tmp_path, str(MANAGE), "fake_upstream", "openai", "--port", str(port)) as running:
+            assert running.url.endswith(f":{port}")
 
 
 def test_it_needs_debug(tmp_path: Path) -> None:
@@ -135,7 +139,7 @@ def test_a_new_kind_needs_nothing_but_its_module(tmp_path: Path, installed: Path
     (upstreams / "parrot.py").write_text(PARROT)
     with fake(tmp_path, "-m", "django", "fake_upstream", "parrot", **django(installed)) as running:
         assert "fake parrot provider" in running.said
-        assert httpx.get(running.url, trust_env=False).text == "squawk"
+        assert httpx.get(running.url, timeout=60, trust_env=False).text == "squawk"
 
 
 def test_only_whole_fakes_are_kinds() -> None:
@@ -148,4 +152,4 @@ def test_only_whole_fakes_are_kinds() -> None:
 @pytest.mark.parametrize("kind", sorted(upstream_kinds()))
 def test_every_kind_answers_as_it_comes(kind: str) -> None:
     with serve(make_upstream(kind)) as url:
-        assert httpx.get(f"{url}/nowhere", trust_env=False).status_code in (401, 404)
+        assert httpx.get(f"{url}/nowhere", timeout=60, trust_env=False).status_code in (401, 404)

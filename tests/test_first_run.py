@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import stat
+from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 from django.contrib.auth import authenticate
 from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import IntegrityError
@@ -218,6 +221,13 @@ class TestAnnouncement:
 class TestServeRefuses:
     """Starts that end before anything listens; the message is what the process says last."""
 
+    @pytest.fixture(autouse=True)
+    def own_umask(self) -> Iterator[None]:
+        """The command is made for a process of its own."""
+        before = os.umask(0o022)
+        yield
+        os.umask(before)
+
     def refusal(self, *arguments: str) -> str:
         with pytest.raises(SystemExit) as caught:
             call_command("serve", *arguments, stdout=StringIO())
@@ -239,6 +249,16 @@ class TestServeRefuses:
         assert self.refusal("--host", "192.0.2.1") == (
             "192.0.2.1 is not an address of this machine. Choose another with --host or NEIROHA_HOST."
         )
+
+    def test_the_settings_page_knows_where_it_listens(self, settings: Any) -> None:
+        settings.BIND_PORT = 0
+        ApiKey.objects.issue(name="first")
+        self.refusal("--host", "192.0.2.1")
+        current = ServerSettings.load()
+        assert current.host == "127.0.0.1"
+        current.access = Access.OPEN
+        with pytest.raises(ValidationError, match="192.0.2.1 can be reached"):
+            current.clean()
 
     def test_allowed_on_purpose_goes_on_to_listening(self, settings: Any) -> None:
         settings.ALLOW_OPEN_API = True

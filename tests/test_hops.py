@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import socket
 from collections.abc import Iterator
+from dataclasses import replace
 
 import httpx
 import pytest
 
 from api.models import RequestLog
 from banks.models import Bank
+from providers.adapters import adapter_class
+from providers.audio import wav_header
+from providers.errors import SpeechError
 from providers.hops import HOP_HEADER, INSTANCE, MAX_HOPS, arrive, hop_value
+from providers.http import make_client
 from providers.models import Provider
 from tests.conftest import add_character
+from tests.test_adapters import REMOTE, attempt, config, request
 from tests.test_api_errors import change_settings, refusal, say
+from tests.test_api_speech import STORY
+from tests.test_api_streams import eventually, snapshot
 from tests.test_request_log import written
 from tests.upstreams.openai import OpenAIUpstream, Refusal
-from tests.upstreams.serving import serve
+from tests.upstreams.serving import read_request, serve, serve_raw, serving
 
 OTHERS = [f"{number:016x}" for number in range(1, MAX_HOPS + 2)]
 
@@ -149,6 +158,69 @@ def test_the_header_is_handed_on_and_grows(client_http: httpx.Client, upstream: 
         answer = client_http.post("/v1/audio/speech", json=body, headers={HOP_HEADER: sent} if sent else {})
         assert answer.status_code == 200, answer.text
         assert upstream.requests[-1].headers[HOP_HEADER] == received
+
+
+def test_every_piece_and_every_try_is_handed_on_with_it(client_http: httpx.Client, upstream: OpenAIUpstream) -> None:
+    provider = Provider.objects.get(name="Upstream")
+    provider.piece_characters = 120
+    provider.save()
+    upstream.switches.refusals = [Refusal(502, "Bad gateway")]
+    body = {"input": STORY, "voice": "Alloy"}
+    answer = client_http.post("/v1/audio/speech", json=body, headers={HOP_HEADER: OTHERS[0]})
+    assert answer.status_code == 200, answer.text
+    texts = [sent["input"] for sent in upstream.spoken]
+    assert texts[0] == texts[1] and len(set(texts)) > 3
+    assert {request.headers[HOP_HEADER] for request in upstream.requests} == {f"{OTHERS[0]}, {INSTANCE}"}
+
+
+def test_what_is_read_ahead_of_a_slow_reader_is_asked_for_with_it(
+    client_http: httpx.Client, upstream: OpenAIUpstream
+) -> None:
+    """Another task asks for the pieces then."""
+    provider = Provider.objects.get(name="Upstream")
+    provider.piece_characters = 120
+    provider.save()
+    upstream.switches.speech = wav_header(24_000, 2_000_000) + bytes(range(250)) * 8000
+    body = {"input": STORY, "voice": "Alloy", "response_format": "wav"}
+    with client_http.stream("POST", "/v1/audio/speech", json=body, headers={HOP_HEADER: OTHERS[0]}) as answer:
+        parts = answer.iter_raw()
+        assert next(parts)
+        eventually(lambda: not snapshot().running)
+        assert len(b"".join(parts)) > 6_000_000
+    assert len(upstream.requests) > 3
+    assert {request.headers[HOP_HEADER] for request in upstream.requests} == {f"{OTHERS[0]}, {INSTANCE}"}
+
+
+@pytest.mark.parametrize("kind", REMOTE)
+async def test_every_kind_of_provider_is_told(kind: str) -> None:
+    seen: list[str] = []
+
+    def refuse(connection: socket.socket) -> None:
+        seen.append(read_request(connection).decode("latin-1").lower())
+        connection.sendall(b"HTTP/1.1 400 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+    async def ask(client: httpx.AsyncClient, url: str) -> None:
+        arrive(OTHERS[0])
+        adapter = adapter_class(kind)(replace(config(kind), base_url=url), client)
+        await adapter.health()
+        for mode in adapter.capabilities.task_modes:
+            with pytest.raises(SpeechError):
+                await attempt(adapter, request(kind, mode))
+
+    async with serve_raw(*[refuse] * 40) as url, make_client() as client:
+        await asyncio.create_task(ask(client, url))
+    assert len(seen) > 1
+    assert [one for one in seen if f"\r\n{HOP_HEADER}: {OTHERS[0]}, {INSTANCE}\r\n" not in one] == []
+
+
+async def test_it_is_handed_on_by_way_of_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    proxy = OpenAIUpstream()
+    async with serving(proxy) as address:
+        monkeypatch.setenv("http_proxy", address)
+        monkeypatch.delenv("no_proxy", raising=False)
+        async with make_client() as client:
+            await client.get("http://speech.example/v1/models", headers={HOP_HEADER: OTHERS[3]})
+    assert proxy.requests[0].headers[HOP_HEADER] == INSTANCE, "what stands there is ours, whoever set it"
 
 
 def test_a_circle_of_several_servers_is_not_multiplied_by_retries(

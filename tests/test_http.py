@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import ssl
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from email.utils import formatdate
 from typing import Any
@@ -14,12 +17,14 @@ from typing import Any
 import httpx
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
+from httpx_aiohttp import AiohttpTransport
 
 from providers.errors import (
     ProviderError,
     ProviderUnavailable,
     UpstreamBusy,
     UpstreamFailed,
+    UpstreamQuotaSpent,
     UpstreamRejected,
     UpstreamTimeout,
     UpstreamUnauthorized,
@@ -27,6 +32,7 @@ from providers.errors import (
 )
 from providers.http import (
     Answer,
+    answered,
     bearer,
     error_text,
     exchange,
@@ -36,7 +42,7 @@ from providers.http import (
     scrubbed,
 )
 from providers.speech import ProviderConfig
-from providers.transport import is_loopback
+from providers.transport import is_loopback, make_transport
 from tests.upstreams.openai import OpenAIUpstream
 from tests.upstreams.serving import (
     HURRIED_SECONDS,
@@ -299,8 +305,9 @@ async def test_a_body_that_can_be_read_only_once_is_not_repeated(client: httpx.A
 
     async with serve_raw(first) as url:
         await post(client, url)
-        with pytest.raises(UpstreamUnreachable):
+        with pytest.raises(UpstreamUnreachable) as caught:
             await post(client, url, content=body())
+        assert not isinstance(caught.value.__cause__, httpx.StreamError), "it was not even tried"
 
 
 async def test_a_multipart_body_arrives_whole(client: httpx.AsyncClient) -> None:
@@ -381,6 +388,63 @@ async def test_the_loop_is_named_and_asks_for_plain_bytes(client: httpx.AsyncCli
     assert upstream.requests[0].headers["accept-encoding"] == "identity"
 
 
+LARGE = bytes(range(256)) * (4 << 12)
+
+
+def receiving(size: int, end: Exchange) -> Exchange:
+    """Answer one request, then read so much of the next one."""
+
+    def script(connection: socket.socket) -> None:
+        answering(WHOLE)(connection)
+        missing = size
+        while missing > 0:
+            missing -= len(connection.recv(min(missing, 65536)))
+        end(connection)
+
+    return script
+
+
+@pytest.mark.parametrize("size", [0, 1000, 3_000_000])
+@pytest.mark.parametrize("end", [lambda connection: None, reset], ids=["closes", "resets"])
+async def test_a_large_body_is_sent_again_too(client: httpx.AsyncClient, size: int, end: Exchange) -> None:
+    """A reference recording has up to 30 MB."""
+    requests: list[bytes] = []
+
+    def second(connection: socket.socket) -> None:
+        requests.append(read_request(connection))
+        connection.sendall(WHOLE)
+
+    async with serve_raw(receiving(size, end), second) as url:
+        await post(client, url)
+        assert await post(client, url, content=LARGE) == b"hello"
+    head, _, body = requests[0].partition(b"\r\n\r\n")
+    assert body == LARGE
+    assert b"content-length: %d" % len(LARGE) in head.lower()
+    assert b"transfer-encoding" not in head.lower()
+
+
+async def test_names_are_found_while_every_other_thread_is_busy(client: httpx.AsyncClient) -> None:
+    """The database is used in the event loop's own threads; neither may wait for the other."""
+    freed = threading.Event()
+    others = ThreadPoolExecutor(1)
+    async with serve_raw(answering(WHOLE)) as url:
+        asyncio.get_running_loop().set_default_executor(others)
+        held = others.submit(freed.wait)
+        try:
+            assert await post(client, url.replace("127.0.0.1", "localhost")) == b"hello"
+            assert not held.done()
+        finally:
+            freed.set()
+
+
+def test_clients_share_what_they_trust() -> None:
+    """Reading the certificates takes longer than many a request."""
+    first, second = make_transport(), make_transport()
+    assert isinstance(first, AiohttpTransport) and isinstance(second, AiohttpTransport)
+    assert first.ssl_context is second.ssl_context
+    assert first.ssl_context.check_hostname and first.ssl_context.verify_mode is ssl.CERT_REQUIRED
+
+
 # Proxies.
 
 
@@ -442,6 +506,40 @@ def test_loopback(host: str, expected: bool) -> None:
     assert is_loopback(host) is expected
 
 
+# What an answer shows.
+
+
+@pytest.mark.parametrize(
+    ("line", "phrase"),
+    [
+        (b"400 Bad Request", ""),
+        (b"400 Data at the root level is invalid.", "Data at the root level is invalid."),
+        (b"400 ", ""),
+    ],
+)
+async def test_a_reason_beside_the_status(client: httpx.AsyncClient, line: bytes, phrase: str) -> None:
+    script = answering(b"HTTP/1.1 " + line + b"\r\nContent-Length: 0\r\n\r\n")
+    async with serve_raw(script) as url, exchange(client, CONFIG, "GET", url) as answer:
+        assert (answer.status, answer.reason_phrase) == (400, phrase)
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "page"),
+    [
+        (b"text/html; charset=utf-8", b"Welcome", True),
+        (b"application/json", b"\n <!DOCTYPE html><html>", True),
+        (b"application/octet-stream", b"<HTML lang=en>", True),
+        (b"application/json", b'{"html":"<html>"}', False),
+        (b"text/plain", b"<speak>", False),
+        (b"", b"", False),
+    ],
+)
+async def test_a_web_page_is_known(client: httpx.AsyncClient, kind: bytes, body: bytes, page: bool) -> None:
+    script = answering(HEAD, b"Content-Type: " + kind + b"\r\nContent-Length: %d\r\n\r\n" % len(body), body)
+    async with serve_raw(script) as url, exchange(client, CONFIG, "GET", url) as answer:
+        assert answer.is_web_page is page
+
+
 # What a refusal means.
 
 
@@ -451,7 +549,7 @@ def test_loopback(host: str, expected: bool) -> None:
         (301, UpstreamRejected),
         (400, UpstreamRejected),
         (401, UpstreamUnauthorized),
-        (402, UpstreamRejected),
+        (402, UpstreamQuotaSpent),
         (403, UpstreamUnauthorized),
         (404, UpstreamRejected),
         (408, UpstreamTimeout),
@@ -473,6 +571,15 @@ def test_a_status_decides_the_error(status: int, error: type[ProviderError]) -> 
     assert status < 400 or made.message == f"Faraway answered {status}: Oh no"
 
 
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 422, 429, 500, 503, 508])
+def test_what_only_an_answer_can_mean(status: int) -> None:
+    """Then the provider is reachable, whatever else is wrong."""
+    assert answered(refusal(status, httpx.Headers(), b"", CONFIG))
+    assert not answered(UpstreamUnreachable("Nobody there."))
+    assert not answered(UpstreamTimeout("Nothing came."))
+    assert not answered(ProviderUnavailable("No address."))
+
+
 @pytest.mark.parametrize(
     ("status", "error"), [(500, UpstreamRejected), (502, UpstreamRejected), (429, UpstreamBusy), (503, UpstreamBusy)]
 )
@@ -482,10 +589,13 @@ def test_a_failure_that_is_not_to_be_retried_is_permanent(status: int, error: ty
     assert type(refusal(500, httpx.Headers({"X-Should-Retry": "true"}), b"", CONFIG)) is UpstreamFailed
 
 
+@pytest.mark.parametrize("status", [400, 403, 429])
 @pytest.mark.parametrize("member", ["code", "type"])
-def test_a_used_up_quota_is_permanent(member: str) -> None:
+def test_a_used_up_quota_is_told_from_a_busy_minute(member: str, status: int) -> None:
     body = json.dumps({"error": {"message": "You exceeded your current quota", member: "insufficient_quota"}}).encode()
-    assert type(refusal(429, httpx.Headers(), body, CONFIG)) is UpstreamRejected
+    made = refusal(status, httpx.Headers({"retry-after": "60"}), body, CONFIG)
+    assert type(made) is UpstreamQuotaSpent
+    assert (made.status, made.permanent, made.retry_after) == (429, True, None)
     words = json.dumps({"error": {"message": "insufficient_quota is not the reason", "code": "slow_down"}}).encode()
     assert type(refusal(429, httpx.Headers(), words, CONFIG)) is UpstreamBusy
 

@@ -21,7 +21,7 @@ from providers.models import Provider
 from studio import live
 from tests.admin_pages import person
 from tests.conftest import add_character
-from tests.test_api_errors import say
+from tests.test_api_errors import change_settings, say
 from tests.upstreams.openai import OpenAIUpstream
 from tests.upstreams.serving import WAIT_SECONDS, serve
 
@@ -59,6 +59,7 @@ def until(made: ClientConnection, *words: str) -> str:
 
 @pytest.fixture
 def upstream(bank: Bank) -> Iterator[OpenAIUpstream]:
+    change_settings(queue_deadline_seconds=600)
     app = OpenAIUpstream(held=True)
     with serve(app) as url:
         provider = Provider.objects.create(name="<b>Up", kind="openai", base_url=f"{url}/v1", max_concurrency=1)

@@ -18,6 +18,7 @@ from providers.models import CatalogueModel, CatalogueVoice, HealthReport, Provi
 from tests.admin_pages import picture, recording
 from tests.browser import NARROW, WIDE, Visitor, chromium
 from tests.conftest import add_character
+from tests.test_api_errors import change_settings
 from tests.test_api_streams import eventually, snapshot
 from tests.upstreams.openai import MODELS, VOICES, OpenAIUpstream
 from tests.upstreams.serving import serve
@@ -288,8 +289,13 @@ def test_the_queue_shows_who_waits_and_cancels_one(
 ) -> None:
     """On the application itself: only its own process has the queue."""
     User.objects.create_superuser("admin", password=PASSWORD)
+    change_settings(queue_deadline_seconds=600)
     upstream = OpenAIUpstream(held=True)
-    with serve(upstream) as url, ThreadPoolExecutor(3) as callers, httpx.Client(base_url=server, timeout=120) as http:
+    with (
+        serve(upstream) as url,
+        ThreadPoolExecutor(3) as callers,
+        httpx.Client(base_url=server, timeout=120, trust_env=False) as http,
+    ):
         provider = Provider.objects.create(name="Upstream", kind="openai", base_url=f"{url}/v1", max_concurrency=1)
         add_character(bank, provider, "Alloy", voice="alloy", model="tts-1")
         asked = [

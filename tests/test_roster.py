@@ -10,6 +10,7 @@ from banks.models import Bank, Character, ReferenceAudio
 from banks.roster import ActiveBank, find_bank, find_speaker, load_roster
 from providers.errors import VoiceNotFound
 from providers.models import Provider
+from providers.versions import current_version
 from tests.conftest import add_character
 
 pytestmark = pytest.mark.django_db
@@ -156,6 +157,16 @@ def test_a_key_that_can_not_be_decrypted_silences_its_provider_only(first: Bank,
     settings.FIELD_KEYS = [Fernet.generate_key().decode()]
     assert found("Anna") == ("First", "Anna")
     assert "decrypted" in find_speaker(banks(), "", "Silent").provider.problem
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_providers_values_carry_the_version_that_they_are_of(provider: Provider) -> None:
+    """By it the queue knows which of two callers has the newer ones."""
+    first = provider.config()
+    Bank.objects.create(name="Another")
+    second = provider.config()
+    assert 0 < first.version < second.version <= current_version()
+    assert first == second, "a version alone gives the embedded voice no reason to be loaded anew"
 
 
 def test_what_a_recording_says_may_stand_in_its_transcript() -> None:

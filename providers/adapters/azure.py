@@ -12,6 +12,7 @@ import httpx
 from providers.adapters.azure_endpoints import Endpoints, endpoints
 from providers.adapters.azure_voices import ListedVoice, parse_azure_voices
 from providers.adapters.base import Adapter
+from providers.adapters.listing import key_is_proved, list_config
 from providers.adapters.receiving import received_audio
 from providers.adapters.ssml import RATE_MAX, RATE_MIN, build_ssml
 from providers.errors import (
@@ -19,7 +20,6 @@ from providers.errors import (
     ProviderError,
     SpeechError,
     UnsupportedOption,
-    UpstreamUnauthorized,
 )
 from providers.http import Answer, answered, checked_key, error_text, exchange, refusal
 from providers.speech import (
@@ -36,7 +36,6 @@ from providers.speech import (
     Voice,
 )
 
-LIST_SECONDS = 15.0
 VOICES_SECONDS = 3600.0
 _OUTPUT_FORMATS = {
     AudioFormat.MP3: "audio-24khz-96kbitrate-mono-mp3",
@@ -109,14 +108,17 @@ class AzureAdapter(Adapter):
         try:
             async with self._call("GET") as answer:
                 if not answer.ok:
-                    raise self._refusal(answer)
-                if answer.head.lstrip().startswith(b"["):
-                    return Health(True, key_accepted=True, right_kind=True)
-        except UpstreamUnauthorized as error:
-            return Health(True, error.message, key_accepted=False)
+                    # 403 is about the network.
+                    refused = False if answer.status == 401 else None
+                    return Health(True, self._refusal(answer).message, key_accepted=refused)
+                if not answer.head.lstrip().startswith(b"["):
+                    wrong = "A server answers there, but it does not list Azure's voices."
+                    return Health(True, wrong, right_kind=False)
+            # A container lists them to anybody.
+            proved = await key_is_proved(self.client, self.config, self._endpoints.voices)
+            return Health(True, key_accepted=proved, right_kind=True)
         except SpeechError as error:
             return Health(answered(error), error.message)
-        return Health(True, "A server answers there, but it does not list Azure's voices.", right_kind=False)
 
     async def _check_expression(self, request: SpeechRequest) -> None:
         """UnsupportedOption for a style or role that the voice lacks: the service would ignore it without a word."""
@@ -156,8 +158,7 @@ class AzureAdapter(Adapter):
         self, method: str, found: Endpoints, headers: dict[str, str] | None, ssml: bytes
     ) -> AbstractAsyncContextManager[Answer]:
         url = found.speak if method == "POST" else found.voices
-        seconds = self.config.timeout if method == "POST" else min(self.config.timeout, LIST_SECONDS)
-        config = replace(self.config, timeout=seconds)
+        config = self.config if method == "POST" else list_config(self.config)
         headers = {**(headers or {}), **self._authorization()}
         return exchange(self.client, config, method, url, headers=headers, content=ssml)
 

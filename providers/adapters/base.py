@@ -1,4 +1,4 @@
-"""The contract that every adapter keeps. Adapters import no Django and hold no global state."""
+"""The contract that every adapter keeps. Adapters import no Django and share nothing that changes."""
 
 from __future__ import annotations
 
@@ -43,7 +43,11 @@ class Adapter(ABC):
     async def health(self) -> Health: ...
 
     async def close(self) -> None:
-        """Give back what the adapter itself holds; the client belongs to its maker."""
+        """Give back what the adapter keeps between calls; the client belongs to its maker.
+
+        What still speaks through it speaks to its end, and a later call still works: the pieces of a long text are
+        calls of their own.
+        """
         return None
 
 

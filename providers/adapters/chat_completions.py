@@ -12,8 +12,8 @@ from providers.adapters.base import Adapter
 from providers.adapters.chat_dialects import KNOWN_VOICES, Dialect, chat_body, dialect_of, host_dialect
 from providers.adapters.completions import completion_sounds
 from providers.adapters.json_audio import begin_audio, json_payloads
-from providers.adapters.listing import parse_models, parse_voices
-from providers.adapters.openai_server import ABSENT, WEB_PAGE, ServerAddress, key_is_proved, list_config
+from providers.adapters.listing import key_is_proved, list_config, parse_models, parse_voices
+from providers.adapters.openai_server import ABSENT, WEB_PAGE, ServerAddress
 from providers.errors import SpeechError, UpstreamFailed, UpstreamUnauthorized
 from providers.http import Answer, answered, bearer, checked_key, exchange
 from providers.speech import (

@@ -13,6 +13,8 @@ from collections import Counter
 from enum import StrEnum
 from typing import Any
 
+from providers.adapters.openai_requests import sent_voice
+from providers.adapters.openai_server import OPENAI_HOST, host_of
 from providers.audio import decode, encode, sniff
 from providers.errors import InvalidRequest, ProviderUnavailable
 from providers.speech import AudioFormat, ProviderConfig, Reference, SpeechRequest, TaskMode, Voice
@@ -24,7 +26,6 @@ class Dialect(StrEnum):
 
 
 MIMO_DOMAIN = "xiaomimimo.com"
-OPENAI_HOST = "api.openai.com"
 MIMO_MODEL = "mimo-v2.5-tts"
 _SUFFIXES = {TaskMode.PRESET: "", TaskMode.CLONE: "-voiceclone", TaskMode.DESIGN: "-voicedesign"}
 # The limit is on the text that carries the file, which is a third longer than the file.
@@ -38,7 +39,7 @@ _READ_ALOUD = (
 
 
 def host_dialect(config: ProviderConfig) -> Dialect | None:
-    host = config.base_url.strip().partition("://")[2].partition("/")[0].partition(":")[0].lower()
+    host = host_of(config.base_url)
     if host == MIMO_DOMAIN or host.endswith(f".{MIMO_DOMAIN}"):
         return Dialect.MIMO
     return Dialect.OPENAI if host == OPENAI_HOST else None
@@ -77,7 +78,7 @@ def _openai_body(config: ProviderConfig, request: SpeechRequest) -> dict[str, An
         "model": _model(config, request),
         "messages": [{"role": "system", "content": _READ_ALOUD + style}, {"role": "user", "content": request.text}],
         "modalities": ["text", "audio"],
-        "audio": {"voice": request.voice},
+        "audio": {"voice": sent_voice(config, request.voice)},
     }
 
 

@@ -8,7 +8,7 @@ import threading
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from functools import cached_property
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -41,6 +41,25 @@ _LONG_NUMBER = re.compile(r"[\d,]{16,}")
 _THOUSANDS = re.compile(r"\d{1,3}(,\d{3}){1,4}")
 
 
+_loading = threading.Lock()
+
+
+def _model() -> Any:
+    """The one model of this process, whose 90 MB are loaded once and stay."""
+    with _loading:
+        return _loaded_model()
+
+
+@cache
+def _loaded_model() -> Any:
+    from hibari import Hibari
+
+    model = Hibari(threads=1)
+    # Otherwise the first callers would each load its dictionary.
+    _ = model.g2p
+    return model
+
+
 class EmbeddedAdapter(Adapter):
     label = "Embedded voice"
     capabilities = Capabilities(
@@ -52,33 +71,17 @@ class EmbeddedAdapter(Adapter):
 
     def __init__(self, config: ProviderConfig, client: httpx.AsyncClient) -> None:
         super().__init__(config, client)
-        self._threads = ThreadPoolExecutor(max_workers=config.max_concurrency, thread_name_prefix="embedded")
-        self._loading = threading.Lock()
+        self._threads = self._new_threads()
 
-    @cached_property
-    def _engine(self) -> Any:
-        from hibari import Hibari
-
-        return Hibari(threads=1)
+    def _new_threads(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(self.config.max_concurrency, thread_name_prefix="embedded")
 
     @asynccontextmanager
     async def speak(self, request: SpeechRequest) -> AsyncIterator[SpeechAudio]:
         if request.voice and request.voice.lower() not in VOICES:
             raise VoiceNotFound(f"The embedded voice “{request.voice}” does not exist; there is: {', '.join(VOICES)}.")
-        pcm = await asyncio.get_running_loop().run_in_executor(self._threads, self._pcm, request.text)
+        pcm = await asyncio.get_running_loop().run_in_executor(self._threads, _pcm, request.text)
         yield SpeechAudio(chunks=_once(pcm), format=AudioFormat.PCM, sample_rate=SAMPLE_RATE)
-
-    def _pcm(self, text: str) -> bytes:
-        with self._loading:
-            engine = self._engine
-        try:
-            samples = engine(_LONG_NUMBER.sub(_spaced, text))
-        except Exception as error:
-            # The engine documents no exceptions of its own; what it raises comes from the text, not from its state.
-            raise InvalidRequest("The embedded voice can't read a part of this text aloud.", param="input") from error
-        if not len(samples):
-            raise NothingToSay("The embedded voice speaks English and found no words in the text.", param="input")
-        return _louder(samples)
 
     async def voices(self) -> list[Voice]:
         return list(VOICES.values())
@@ -87,7 +90,20 @@ class EmbeddedAdapter(Adapter):
         return Health(reachable=True)
 
     async def close(self) -> None:
-        self._threads.shutdown(wait=False)
+        threads, self._threads = self._threads, self._new_threads()
+        threads.shutdown(wait=False)
+
+
+def _pcm(text: str) -> bytes:
+    model = _model()
+    try:
+        samples = model(_LONG_NUMBER.sub(_spaced, text))
+    except Exception as error:
+        # The engine documents no exceptions of its own; what it raises comes from the text, not from its state.
+        raise InvalidRequest("The embedded voice can't read a part of this text aloud.", param="input") from error
+    if not len(samples):
+        raise NothingToSay("The embedded voice speaks English and found no words in the text.", param="input")
+    return _louder(samples)
 
 
 def _spaced(run: re.Match[str]) -> str:

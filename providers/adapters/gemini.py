@@ -6,7 +6,6 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
@@ -16,7 +15,7 @@ from providers.adapters.base import Adapter
 from providers.adapters.gemini_answers import Unexplained, gemini_refusal, gemini_sounds
 from providers.adapters.gemini_requests import PREBUILT_VOICES, StylePlace, gemini_body, may_stream, style_place
 from providers.adapters.json_audio import begin_audio, json_payloads
-from providers.adapters.listing import parse_voices
+from providers.adapters.listing import list_config, parse_voices
 from providers.errors import (
     ProviderUnavailable,
     SpeechError,
@@ -40,7 +39,6 @@ from providers.speech import (
     Voice,
 )
 
-LIST_SECONDS = 15.0
 DEFAULT_BASE_URL = "https://generativelanguage.googleapis.com"
 PAGE_SIZE = 1000
 MAX_PAGES = 50
@@ -138,7 +136,7 @@ class GeminiAdapter(Adapter):
         try:
             async with self._exchange("GET", "/models?pageSize=1") as answer:
                 self._check(answer)
-                payload = await answer.json()
+                payload = None if answer.is_web_page else await answer.json()
         except UpstreamUnauthorized as error:
             return Health(True, error.message, key_accepted=False)
         except SpeechError as error:
@@ -171,8 +169,7 @@ class GeminiAdapter(Adapter):
             raise gemini_refusal(answer.status, answer.headers, answer.head, self.config, model)
 
     def _exchange(self, method: str, path: str, **request: Any) -> AbstractAsyncContextManager[Answer]:
-        seconds = self.config.timeout if method == "POST" else min(self.config.timeout, LIST_SECONDS)
-        config = replace(self.config, timeout=seconds)
+        config = self.config if method == "POST" else list_config(self.config)
         # Never as a parameter of the address, which ends up in logs.
         key = checked_key(self.config)
         headers = {"x-goog-api-key": key} if key else {}

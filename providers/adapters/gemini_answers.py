@@ -75,8 +75,8 @@ async def gemini_sounds(payloads: AsyncIterator[Any], config: ProviderConfig, mo
     if not reason:
         raise UpstreamFailed(f"{config.name} ended its answer before the speech was finished.")
     if not heard:
-        said = f": {words}" if words else "."
-        raise BadAudio(scrubbed(f"{config.name} answered with text in place of sound{said}", config))
+        said = f"with text in place of sound: {words}" if words else "without any sound."
+        raise BadAudio(scrubbed(f"{config.name} answered {said}", config))
 
 
 def _candidate(response: Any, config: ProviderConfig, model: str) -> dict[str, Any]:

@@ -8,8 +8,8 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
 
-from providers.adapters.receiving import logged_headers
-from providers.audio import sniff
+from providers.adapters.receiving import as_wav, logged_headers
+from providers.audio import is_foreign, sniff
 from providers.errors import BadAudio, UpstreamFailed
 from providers.http import HEAD_BYTES, Answer
 from providers.speech import PCM_SAMPLE_RATE, AudioFormat, ProviderConfig, SpeechAudio
@@ -66,6 +66,8 @@ async def begin_audio(sounds: AsyncIterator[Sound], answer: Answer, config: Prov
         head += sound.data
         if len(head) >= HEAD_BYTES:
             break
+    if is_foreign(head):
+        return SpeechAudio(as_wav(_joined(head, sounds), config), AudioFormat.WAV, headers=logged_headers(answer))
     found = _format(head)
     if not head or (found is AudioFormat.WAV and len(head) < HEAD_BYTES):
         raise BadAudio(f"{config.name} answered without any sound.")
@@ -80,7 +82,7 @@ async def begin_audio(sounds: AsyncIterator[Sound], answer: Answer, config: Prov
 
 def _format(head: bytes) -> AudioFormat:
     """Samples can look like an MP3 or AAC frame, so those count only with a tag before them."""
-    found = sniff(head[:12])
+    found = sniff(head)
     certain = found not in (None, AudioFormat.MP3, AudioFormat.AAC) or head[:3] == b"ID3"
     return found if found and certain else AudioFormat.PCM
 

@@ -1,13 +1,34 @@
-"""Voice and model lists, in the many shapes that servers answer with."""
+"""Voice and model lists: how they are asked for, the many shapes that they come in, and what they prove."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
 
-from providers.errors import UpstreamFailed
-from providers.speech import Model, Voice
+import httpx
 
+from providers.errors import SpeechError, UpstreamFailed
+from providers.http import exchange
+from providers.speech import Model, ProviderConfig, Voice
+
+LIST_SECONDS = 15.0
 _MAX_CHARACTERS = 200
+
+
+def list_config(config: ProviderConfig) -> ProviderConfig:
+    """For calls that take no time when all is well."""
+    return replace(config, timeout=min(config.timeout, LIST_SECONDS))
+
+
+async def key_is_proved(client: httpx.AsyncClient, config: ProviderConfig, url: str) -> bool | None:
+    """Of a list that came with the key: True when it is refused without. None when anybody gets it, as that says
+    nothing of the key."""
+    if config.key.strip():
+        with suppress(SpeechError):
+            async with exchange(client, list_config(config), "GET", url) as answer:
+                return True if answer.status in (401, 403) else None
+    return None
 
 
 def parse_voices(payload: object) -> list[Voice]:

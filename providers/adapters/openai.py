@@ -9,8 +9,15 @@ from typing import Any, TypeVar
 import httpx
 
 from providers.adapters.base import Adapter
-from providers.adapters.listing import parse_models, parse_voices
-from providers.adapters.openai_server import ABSENT, WEB_PAGE, ServerAddress, key_is_proved, list_config
+from providers.adapters.listing import key_is_proved, list_config, parse_models, parse_voices
+from providers.adapters.openai_requests import (
+    OPENAI_VOICES,
+    PROVIDER_OPTIONS,
+    asked_format,
+    is_openai,
+    speech_body,
+)
+from providers.adapters.openai_server import ABSENT, WEB_PAGE, ServerAddress
 from providers.adapters.receiving import received_audio
 from providers.errors import SpeechError, UpstreamFailed, UpstreamRejected, UpstreamUnauthorized
 from providers.http import Answer, answered, bearer, exchange
@@ -19,8 +26,6 @@ from providers.speech import (
     Capabilities,
     Health,
     Model,
-    Option,
-    OptionType,
     ProviderConfig,
     SpeechAudio,
     SpeechRequest,
@@ -34,12 +39,6 @@ T = TypeVar("T")
 _SPEECH_PATH = "/audio/speech"
 _VOICE_PATHS = ("/audio/voices", "/voices", "/speakers")
 _MODEL_PATHS = ("/models", "/audio/models")
-_OPENAI_HOST = "api.openai.com"
-_OPENAI_VOICES = (
-    *("alloy", "ash", "ballad", "coral", "echo", "fable", "onyx", "nova", "sage", "shimmer"),
-    *("verse", "marin", "cedar"),
-)
-_OPENAI_NOTE = "Built in. OpenAI lists no voices, and some models lack this one."
 
 
 class _NotListed(UpstreamRejected):
@@ -64,17 +63,7 @@ class OpenAIAdapter(Adapter):
         streaming=True,
         needs_base_url=True,
         piece_characters=4096,
-        provider_options=(
-            Option("model", "Model", help="Sent for characters that name no model."),
-            Option(
-                "language_field",
-                "Name of the language field",
-                OptionType.CHOICE,
-                default="language",
-                choices=("language", "lang_code"),
-                help="OpenAI itself has none: leave a character's language empty there.",
-            ),
-        ),
+        provider_options=PROVIDER_OPTIONS,
     )
 
     def __init__(self, config: ProviderConfig, client: httpx.AsyncClient) -> None:
@@ -83,15 +72,16 @@ class OpenAIAdapter(Adapter):
 
     @asynccontextmanager
     async def speak(self, request: SpeechRequest) -> AsyncIterator[SpeechAudio]:
-        body = self._body(request)
+        asked = asked_format(self.config, request)
+        body = speech_body(self.config, request, asked)
         async with self._address.ask(_SPEECH_PATH, lambda url: self._exchange("POST", url, json=body)) as answer:
             answer.check()
             self._address.settled = True
-            yield await received_audio(answer, self.config, request.format)
+            yield await received_audio(answer, self.config, asked)
 
     async def voices(self) -> list[Voice]:
-        if self._is_openai:
-            return [Voice(name, name.capitalize(), description=_OPENAI_NOTE) for name in _OPENAI_VOICES]
+        if is_openai(self.config):
+            return list(OPENAI_VOICES)
         with suppress(_NotListed):
             return (await self._listed(_VOICE_PATHS, parse_voices))[1]
         return []
@@ -100,7 +90,7 @@ class OpenAIAdapter(Adapter):
         with suppress(_NotListed):
             _, models = await self._listed(_MODEL_PATHS, parse_models)
             speaking = [model for model in models if "tts" in model.id]
-            return speaking if self._is_openai and speaking else models
+            return speaking if is_openai(self.config) and speaking else models
         return []
 
     async def health(self) -> Health:
@@ -137,24 +127,6 @@ class OpenAIAdapter(Adapter):
                 if answer.status != 404 and not answer.is_web_page:
                     return
         raise _NotListed(f"{self.config.name} has no {_SPEECH_PATH}.")
-
-    @property
-    def _is_openai(self) -> bool:
-        return self._address.root.lower().split("/")[2:3] == [_OPENAI_HOST]
-
-    def _body(self, request: SpeechRequest) -> dict[str, str | float]:
-        """Only what is set: strict servers refuse nulls and fields that they do not know."""
-        language_field = str(self.config.options.get("language_field") or "language")
-        fields: dict[str, str | float] = {
-            "model": request.model or str(self.config.options.get("model") or ""),
-            "input": request.text,
-            "voice": request.voice,
-            "instructions": request.instructions,
-            language_field: request.language,
-            "response_format": request.format.value,
-            "speed": request.speed if request.speed != 1.0 else "",
-        }
-        return {name: value for name, value in fields.items() if value != ""}
 
     def _exchange(self, method: str, url: str, **request: Any) -> AbstractAsyncContextManager[Answer]:
         config = self.config if method == "POST" else list_config(self.config)

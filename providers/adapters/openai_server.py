@@ -1,20 +1,20 @@
-"""What servers with OpenAI's paths have in common: where they are, and what their lists prove of a key."""
+"""Where a server with OpenAI's paths is, whatever a user copies from its documents."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from dataclasses import replace
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-import httpx
+from providers.http import Answer
 
-from providers.errors import SpeechError
-from providers.http import Answer, exchange
-from providers.speech import ProviderConfig
-
-LIST_SECONDS = 15.0
+OPENAI_HOST = "api.openai.com"
 ABSENT = (404, 405)
 WEB_PAGE = "A web page answers there, not an API: check the base URL."
+
+
+def host_of(base_url: str) -> str:
+    """Lower case, without a port."""
+    return base_url.strip().partition("://")[2].partition("/")[0].partition(":")[0].lower()
 
 
 class ServerAddress:
@@ -49,18 +49,3 @@ class ServerAddress:
             if answer.status not in ABSENT:
                 self.root, self.settled = f"{root}/v1", True
             yield answer
-
-
-def list_config(config: ProviderConfig) -> ProviderConfig:
-    """For calls that take no time when all is well."""
-    return replace(config, timeout=min(config.timeout, LIST_SECONDS))
-
-
-async def key_is_proved(client: httpx.AsyncClient, config: ProviderConfig, url: str) -> bool | None:
-    """Of a list that came with the key: True when it is refused without. None when anybody gets it, as that says
-    nothing of the key."""
-    if config.key.strip():
-        with suppress(SpeechError):
-            async with exchange(client, list_config(config), "GET", url) as answer:
-                return True if answer.status in (401, 403) else None
-    return None

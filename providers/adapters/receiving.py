@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections.abc import AsyncIterator
 
-from providers.audio import sniff
+from providers.audio import is_foreign, sniff, to_wav
 from providers.errors import BadAudio
 from providers.http import ERROR_BODY_BYTES, HEAD_BYTES, Answer, error_text, scrubbed
 from providers.speech import PCM_SAMPLE_RATE, AudioFormat, ProviderConfig, SpeechAudio
@@ -14,12 +16,15 @@ _MIN_SNIFF_BYTES = 4
 _TEXT_TYPES = ("application/json", "application/problem+json", "text/")
 _LOGGED_HEADERS = ("openai-processing-ms", "x-request-id")
 _FRAMED = (AudioFormat.MP3, AudioFormat.AAC)
+_MAX_FOREIGN_BYTES = 64 << 20
 
 
 async def received_audio(
     answer: Answer, config: ProviderConfig, asked: AudioFormat, pcm_rate: int = PCM_SAMPLE_RATE
 ) -> SpeechAudio:
     """The audio of a successful answer, in the format it truly has. BadAudio when it is no audio, or has no sample."""
+    if is_foreign(answer.head):
+        return SpeechAudio(as_wav(answer.chunks(), config), AudioFormat.WAV, headers=logged_headers(answer))
     found = _format(answer, asked)
     if found is None:
         raise BadAudio(await _complaint(answer, config))
@@ -32,6 +37,18 @@ async def received_audio(
         streaming="content-length" not in answer.headers,
         headers=logged_headers(answer),
     )
+
+
+async def as_wav(chunks: AsyncIterator[bytes], config: ProviderConfig) -> AsyncIterator[bytes]:
+    """A file in none of our formats (see `is_foreign`), decoded when it is complete."""
+    file = bytearray()
+    async for chunk in chunks:
+        file += chunk
+        if len(file) > _MAX_FOREIGN_BYTES:
+            raise BadAudio(
+                f"{config.name} sent more than {_MAX_FOREIGN_BYTES >> 20} MB of audio that has to be decoded."
+            )
+    yield await asyncio.to_thread(to_wav, bytes(file))
 
 
 def logged_headers(answer: Answer) -> dict[str, str]:

@@ -6,9 +6,9 @@ Input is opened by a demuxer that its own first bytes name, never by guessing: a
 ffmpeg read other files.
 """
 
-from providers.audio.decoding import AudioInfo, decode, probe, to_reference_wav
+from providers.audio.decoding import AudioInfo, decode, probe, to_reference_wav, to_wav
 from providers.audio.encoding import encode
-from providers.audio.formats import sniff, target_sample_rate
+from providers.audio.formats import is_foreign, sniff, target_sample_rate
 from providers.audio.transcoder import Transcoder
 from providers.audio.wav import wav_header, wav_sizes_are_true
 
@@ -17,10 +17,12 @@ __all__ = [
     "Transcoder",
     "decode",
     "encode",
+    "is_foreign",
     "probe",
     "sniff",
     "target_sample_rate",
     "to_reference_wav",
+    "to_wav",
     "wav_header",
     "wav_sizes_are_true",
 ]

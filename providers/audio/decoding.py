@@ -10,7 +10,7 @@ from io import BytesIO
 import av
 from av.audio.frame import AudioFrame
 
-from providers.audio.formats import demuxer_name, sniff
+from providers.audio.formats import demuxer_name, ogg_is_cut_off, sniff
 from providers.audio.samples import MonoConverter, translated
 from providers.audio.wav import wav_header
 from providers.errors import BadAudio
@@ -37,6 +37,8 @@ class AudioInfo:
 def decoded(data: bytes, *, strict: bool = False) -> Iterator[AudioFrame]:
     """The frames of a whole file. Damaged parts are left out, as players do; `strict` refuses a cut-off end."""
     demuxer = demuxer_name(data)
+    if strict and demuxer == "ogg" and ogg_is_cut_off(data):
+        raise BadAudio("The audio is cut off.")
     with translated(), av.open(BytesIO(data), "r", format=demuxer, container_options=NO_PROTOCOLS) as container:
         if not container.streams.audio:
             raise BadAudio("The file holds no sound.")
@@ -58,9 +60,11 @@ def decoded(data: bytes, *, strict: bool = False) -> Iterator[AudioFrame]:
 
 
 @translated()
-def _decode(data: bytes, choose_rate: Callable[[int], int], max_seconds: float) -> tuple[bytes, int]:
+def _decode(
+    data: bytes, choose_rate: Callable[[int], int], max_seconds: float = math.inf, *, strict: bool = False
+) -> tuple[bytes, int]:
     mono, pcm = MonoConverter(choose_rate), bytearray()
-    for frame in decoded(data):
+    for frame in decoded(data, strict=strict):
         pcm += mono.convert(frame)
         bytes_a_second = 2 * mono.sample_rate
         limit = min(max_seconds, _MAX_PCM_BYTES / bytes_a_second)
@@ -72,18 +76,21 @@ def _decode(data: bytes, choose_rate: Callable[[int], int], max_seconds: float) 
 
 def probe(data: bytes) -> AudioInfo:
     """What a whole file is. Raises BadAudio for what can't be decoded or holds no sound."""
-    found = sniff(data[:12])
-    if found is AudioFormat.OPUS and b"OpusHead" not in data[:512]:
-        found = None
     frames = decoded(data)
     first = next(frames)
     duration = sum((frame.samples / frame.sample_rate for frame in frames), first.samples / first.sample_rate)
-    return AudioInfo(found, first.sample_rate, first.layout.nb_channels, duration)
+    return AudioInfo(sniff(data), first.sample_rate, first.layout.nb_channels, duration)
 
 
 def decode(data: bytes, *, sample_rate: int | None = None) -> tuple[bytes, int]:
     """A whole file as mono s16le samples, and their rate: the file's own unless `sample_rate` asks for another."""
-    return _decode(data, lambda source: sample_rate or source, math.inf)
+    return _decode(data, lambda source: sample_rate or source)
+
+
+def to_wav(data: bytes) -> bytes:
+    """A whole file as a mono 16-bit WAV file of its own rate. Raises BadAudio when it is cut off."""
+    pcm, sample_rate = _decode(data, lambda source: source, strict=True)
+    return wav_header(sample_rate, len(pcm)) + pcm
 
 
 def to_reference_wav(data: bytes, *, max_seconds: float = 600) -> tuple[bytes, float]:

@@ -48,17 +48,31 @@ _DEMUXERS = {
 
 
 def sniff(head: bytes) -> AudioFormat | None:
-    """What a file's first bytes show; None is nothing of ours (JSON, HTML, ...). Any Ogg counts as OPUS."""
+    """What a file's first bytes show; None is nothing of ours (JSON, HTML, Ogg Vorbis, ...).
+
+    What is in an Ogg stands behind its page header: until the 36 bytes that tell are there, it counts as OPUS.
+    """
     if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
         return AudioFormat.WAV
     if head[:4] == b"fLaC":
         return AudioFormat.FLAC
     if head[:4] == b"OggS":
-        return AudioFormat.OPUS
+        return AudioFormat.OPUS if _first_ogg_packet(head)[:8] in (b"", b"OpusHead") else None
     if head[:3] == b"ID3" or mpeg.mp3_frame_bytes(head):
         return AudioFormat.MP3
     is_adts = len(head) > 1 and head[0] == 0xFF and head[1] & 0xF6 == 0xF0
     return AudioFormat.AAC if is_adts else None
+
+
+def _first_ogg_packet(head: bytes) -> bytes:
+    """Empty where its name is not whole."""
+    start = _OGG_HEADER_BYTES + (head[_OGG_HEADER_BYTES - 1] if len(head) >= _OGG_HEADER_BYTES else 0)
+    return head[start:] if len(head) >= start + len(b"OpusHead") else b""
+
+
+def is_foreign(head: bytes) -> bool:
+    """Whether a file is none of ours, but in a container that can be read: Ogg Vorbis, MP4, WebM."""
+    return sniff(head) is None and (head[:4] in (b"OggS", b"\x1a\x45\xdf\xa3") or head[4:8] == b"ftyp")
 
 
 def demuxer_name(data: bytes) -> str:

@@ -14,7 +14,6 @@ from av.packet import Packet
 
 from providers.audio import mpeg
 from providers.audio.decoding import decoded
-from providers.audio.formats import ogg_is_cut_off, sniff
 from providers.audio.samples import frames_of
 from providers.audio.wav import PcmReader, WavReader
 from providers.errors import BadAudio
@@ -108,10 +107,7 @@ class _FileSource:
         return ()
 
     def finish(self) -> Iterator[AudioFrame]:
-        data = bytes(self._data)
-        if sniff(data) is AudioFormat.OPUS and ogg_is_cut_off(data):
-            raise BadAudio("The audio is cut off.")
-        return decoded(data, strict=True)
+        return decoded(bytes(self._data), strict=True)
 
 
 def open_source(format: AudioFormat, sample_rate: int) -> Source:

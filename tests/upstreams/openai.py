@@ -64,6 +64,7 @@ _FIELDS = frozenset({"model", "input", "voice", "instructions", "response_format
 @dataclass(slots=True)
 class Switches(common.Switches):
     prefix: str = "/v1"
+    models_path: str = "/models"
     voices_path: str = "/audio/voices"
     voices_shape: str = "voices of objects"
 
@@ -88,7 +89,7 @@ class OpenAIUpstream(common.Upstream):
                 await self._speak(request, send)
             case _, path if path == f"{prefix}/audio/speech":
                 raise Refusal(405, f"Not allowed to {request.method} on {path}")
-            case "GET", path if path == f"{prefix}/models":
+            case "GET", path if path == prefix + self.switches.models_path:
                 listed = [{"id": id, "object": "model", "created": 1, "owned_by": "openai"} for id in MODELS]
                 await self.send_json(send, {"object": "list", "data": listed})
             case "GET", path if path == self._voices_path:

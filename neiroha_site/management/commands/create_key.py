@@ -7,9 +7,11 @@ from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
+from django.utils.translation import gettext_noop
 
 from api.models import Access, ApiKey, ServerSettings
 from banks.models import Bank
+from providers.audit import Change, record
 
 
 class Command(BaseCommand):
@@ -32,6 +34,7 @@ class Command(BaseCommand):
             except ValidationError as error:
                 raise CommandError(" ".join(error.messages)) from error
             key.banks.set(banks)
+            record(None, key, Change.ADDED, gettext_noop("By a command."))
         self.stdout.write(secret)
         if was_open and ServerSettings.load().access == Access.KEYS:
             self.stderr.write("From now on, every request to the API needs a key.")

@@ -5,7 +5,9 @@ from typing import Any
 from django.apps import apps
 from django.core.management.base import BaseCommand, CommandError
 from django.db import models, transaction
+from django.utils.translation import gettext_noop
 
+from providers.audit import Change, record
 from providers.fields import EncryptedTextField, SecretUnreadable
 
 
@@ -19,6 +21,7 @@ class Command(BaseCommand):
         try:
             with transaction.atomic():
                 count = sum(rotate(model) for model in apps.get_models())
+                record(None, None, Change.CHANGED, gettext_noop("Encrypted every stored secret anew."))
         except SecretUnreadable as error:
             raise CommandError(f"{error} Nothing was changed.") from error
         self.stdout.write(f"{count} stored secrets are encrypted with the first key.")

@@ -22,3 +22,6 @@ document.addEventListener("DOMContentLoaded", () => {
   const answer = document.querySelector("[data-nr-replace-address]");
   if (answer) history.replaceState(null, "", answer.dataset.nrReplaceAddress);
 });
+
+// Times are shown in this zone until the person chooses another.
+document.cookie = `neiroha_zone=${Intl.DateTimeFormat().resolvedOptions().timeZone}; path=/; max-age=31536000; samesite=lax`;

@@ -27,7 +27,6 @@ document.addEventListener("DOMContentLoaded", () => {
       show(row(name), fields.required.includes(name) || fields.optional.includes(name));
       row(name)?.classList.toggle("nr-required", fields.required.includes(name));
     }
-    show(row("reference_player"), !row("reference")?.hidden);
     for (const option of document.querySelectorAll("[data-nr-kind]")) {
       show(option.closest(".field-line"), option.dataset.nrKind === choice.kind);
     }
@@ -63,23 +62,64 @@ document.addEventListener("DOMContentLoaded", () => {
     note.append(" ", link);
   }
 
+  const nothing = { voice: [], model: [], more: false, note: { text: "", action: "", url: "" } };
+
   // A convenience only: without an answer, voice and model are typed by hand.
+  async function ask(words) {
+    if (!provider.value) return nothing;
+    const query = new URLSearchParams({ provider: provider.value, q: words });
+    const response = await fetch(`${voice.dataset.nrSuggestions}?${query}`).catch(() => null);
+    return response?.ok && !response.redirected ? response.json() : nothing;
+  }
+
+  let more = false;
   async function suggest() {
     const chosen = provider.value;
-    let found = { voice: [], model: [], note: { text: "", action: "", url: "" } };
-    if (chosen) {
-      const response = await fetch(`${voice.dataset.nrSuggestions}?provider=${encodeURIComponent(chosen)}`).catch(() => null);
-      if (response?.ok && !response.redirected) found = await response.json();
-    }
+    const found = await ask("");
     if (provider.value !== chosen) return;
+    more = found.more;
     offer("voice", found.voice);
     offer("model", found.model);
     tell(found.note);
   }
 
+  let pause = 0;
+  function narrow() {
+    if (!more) return;
+    clearTimeout(pause);
+    pause = setTimeout(async () => {
+      const words = voice.value;
+      const found = await ask(words);
+      if (voice.value === words) offer("voice", found.voice);
+    }, 250);
+  }
+
   if (voice?.dataset.nrSuggestions) {
     provider.addEventListener("change", suggest);
+    voice.addEventListener("input", narrow);
     suggest();
+  }
+
+  // The chosen recording is heard at once, and what it says stands in for fields that are left empty.
+  const reference = document.querySelector("[data-nr-references]");
+  function listen() {
+    const recording = JSON.parse(reference.dataset.nrReferences)[reference.value];
+    player.hidden = !recording;
+    if (recording) player.src = recording.url;
+    for (const [name, value] of [["prompt_text", recording?.transcript], ["prompt_language", recording?.language]]) {
+      const field = document.getElementById(`id_${name}`);
+      if (field) field.placeholder = value ?? "";
+    }
+  }
+  const player = document.createElement("audio");
+  player.className = "nr-audio nr-field-audio";
+  player.controls = true;
+  player.preload = "none";
+  if (reference) {
+    player.setAttribute("aria-label", reference.dataset.nrListen);
+    reference.parentElement.after(player);  // its parent draws the arrow in its own middle
+    reference.addEventListener("change", listen);
+    listen();
   }
   provider.addEventListener("change", update);
   mode.addEventListener("change", update);

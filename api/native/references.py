@@ -1,0 +1,154 @@
+"""Reference audio: recordings to clone from, sent as multipart forms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.files.uploadedfile import UploadedFile
+from django.db import transaction
+from django.db.models import QuerySet
+from django.http import HttpResponse
+from django.utils.translation import gettext as _
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.decorators import action
+from rest_framework.exceptions import NotFound, PermissionDenied
+from rest_framework.parsers import MultiPartParser
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from api.native.characters import visible_characters, visible_references
+from api.native.fields import Line
+from api.native.filters import FlagFilter, Ordering, SearchQuery, TextFilter
+from api.native.parsers import StrictJSONParser
+from api.native.permissions import allowed_banks
+from api.native.serializers import refuse_unknown
+from api.native.views import RowViewSet
+from api.serializers import StrictText
+from banks.models import ReferenceAudio
+from banks.recording_forms import ReferenceAudioForm
+from providers.audit import Change, changed
+
+# A transcript of ten minutes is a tenth of it.
+TEXT_CHARACTERS = 100_000
+
+
+class FormFlag(serializers.BooleanField):
+    """True or false; in a form, as a word."""
+
+    def to_internal_value(self, data: Any) -> bool:
+        if data not in (True, False, "true", "false") or isinstance(data, (int, float)) and not isinstance(data, bool):
+            self.fail("invalid", input=data)
+        return data in (True, "true")
+
+
+# Types are checked here; what a recording must be, and who must have agreed, by the page's form.
+class ReferenceSerializer(serializers.ModelSerializer[ReferenceAudio]):
+    name = Line(max_length=100)
+    transcript = StrictText(
+        required=False, allow_blank=True, max_length=TEXT_CHARACTERS, help_text="What is said, word for word."
+    )
+    language = Line(required=False, allow_blank=True, max_length=35)
+    consent_note = StrictText(
+        required=False,
+        allow_blank=True,
+        max_length=TEXT_CHARACTERS,
+        help_text="Who speaks, and how they agreed that their voice is cloned. Needed with a file.",
+    )
+    may_be_cloned = FormFlag(required=False, help_text="Whether the speaker agreed. Needed with a file.")
+    file = serializers.FileField(
+        write_only=True, help_text="WAV, FLAC, MP3, Opus, AAC, M4A or WebM, at most 30 MB and 10 minutes."
+    )
+    characters = serializers.SerializerMethodField(help_text="The characters that speak like it.")
+
+    class Meta:
+        model = ReferenceAudio
+        fields = [
+            "id", "name", "file", "transcript", "language", "consent_note", "may_be_cloned", "duration", "peak",
+            "loudness", "clipped", "characters", "created_at",
+        ]  # fmt: skip
+        read_only_fields = ["duration", "peak", "loudness", "clipped", "created_at"]
+
+    def get_characters(self, row: ReferenceAudio) -> list[int]:
+        seen: set[int] = self.context["seen"]
+        return [character.pk for character in row.characters.all() if character.pk in seen]
+
+    def run_validation(self, data: Any = serializers.empty) -> Any:
+        refuse_unknown(data, self.fields)
+        # A form's data has many values for a name; the last one counts.
+        return super().run_validation({name: data[name] for name in data})
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        row = self.instance or ReferenceAudio()
+        file: UploadedFile[Any] | None = attrs.pop("file", None)
+        names = ReferenceAudioForm.Meta.fields
+        values = {name: attrs.get(name, getattr(row, name)) for name in names}
+        self.form = ReferenceAudioForm(values, {"upload": file} if file else None, instance=row)
+        if errors := self.form.errors:
+            told = {"file" if name == "upload" else name: [str(one) for one in found] for name, found in errors.items()}
+            raise serializers.ValidationError(told)
+        return attrs
+
+    def save(self, **kwargs: Any) -> ReferenceAudio:
+        return self.form.save()
+
+
+class ReferenceQuery(SearchQuery):
+    ordering = Ordering("name", "duration", "created_at")
+    language = TextFilter(help_text="The start of the language, such as en or en-US.")
+    may_be_cloned = FlagFilter()
+
+    lookups = {"language": "language__istartswith"}
+    searched = ("name", "transcript")
+
+
+class ReferenceViewSet(RowViewSet[ReferenceAudio]):
+    """Recordings. A key that is limited to banks sees those that its characters speak like, and changes none."""
+
+    queryset = ReferenceAudio.objects.all()
+    serializer_class = ReferenceSerializer
+    query_class = ReferenceQuery
+    serves_limited_keys = True
+    looks = frozenset({"list", "retrieve", "audio"})
+
+    def get_parsers(self) -> list[Any]:
+        uploads = [MultiPartParser()]
+        return uploads if getattr(self.request, "method", "") == "POST" else [StrictJSONParser(), *uploads]
+
+    def get_queryset(self) -> QuerySet[ReferenceAudio]:
+        return visible_references(self.request).prefetch_related("characters").defer("waveform")
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        seen = set(visible_characters(self.request).exclude(reference=None).values_list("pk", flat=True))
+        return {**super().get_serializer_context(), "seen": seen}
+
+    def check_may_touch(self, row: ReferenceAudio) -> None:
+        if allowed_banks(self.request) is not None:
+            raise PermissionDenied(_("This API key is limited to some banks: it can't change recordings."))
+
+    def create(self, request: Request) -> Response:
+        self.check_may_add()
+        return self.shown(self.stored(self.get_serializer(data=request.data), Change.ADDED), status=201)
+
+    def partial_update(self, request: Request, pk: str) -> Response:
+        row = self.changeable()
+        return self.shown(self.stored(self.get_serializer(row, data=request.data, partial=True), Change.CHANGED))
+
+    def stored(self, serializer: Any, change: Change) -> ReferenceAudio:
+        """Decoding takes its time, so it comes before the transaction: nobody else could write meanwhile."""
+        serializer.is_valid(raise_exception=True)
+        with transaction.atomic():
+            row: ReferenceAudio = serializer.save()
+            self.note(row, change, changed(*serializer.initial_data) if change is Change.CHANGED else "")
+        return row
+
+    @extend_schema(responses={(200, "audio/wav"): OpenApiTypes.BINARY})
+    @action(detail=True, methods=["get"])
+    def audio(self, request: Request, pk: str) -> HttpResponse:
+        """The recording itself."""
+        try:
+            content = self.get_object().recording()
+        except (OSError, ValueError) as error:
+            raise NotFound(_("The file of this recording is gone: upload it again.")) from error
+        return HttpResponse(content, content_type="audio/wav")

@@ -1,0 +1,176 @@
+"""The files of takes: written beside and moved into place, so that each is there whole or not at all.
+
+StorageError              500  the base; never raised itself
+├── StorageFull           507  the disk, or what this server may use of it, is full
+├── StorageFailed         500  the file can't be written for another reason
+└── QuotaSpent            507  its owner's takes use all that they may
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import batched
+from pathlib import Path
+from typing import Any
+
+from banks.recordings import measure
+from banks.storage import private_storage
+from providers.audio import Transcoder, encode, wav_header, wav_sizes_are_true
+from providers.errors import SpeechError
+from providers.speech import PCM_SAMPLE_RATE, AudioFormat
+
+FOLDER = "takes"
+PART = ".part"
+# A file that no take names may be one that is just being finished; after so long it is not.
+ORPHAN_SECONDS = 3600.0
+WAV_HEADER_BYTES = 44
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+logger = logging.getLogger(__name__)
+
+
+class StorageError(SpeechError):
+    pass
+
+
+class StorageFull(StorageError):
+    status = 507
+    code = "storage_full"
+
+
+class StorageFailed(StorageError):
+    code = "storage_failed"
+
+
+class QuotaSpent(StorageError):
+    status = 507
+    code = "quota_spent"
+
+
+def quota_spent(megabytes: int) -> QuotaSpent:
+    return QuotaSpent(f"Your takes use all of the {megabytes} MB that they may: delete some of them, then try again.")
+
+
+@dataclass(frozen=True, slots=True)
+class TakeFile:
+    """A whole file. `duration` is seconds; `waveform`: the highest level in each of at most 400 parts, 0 to 100."""
+
+    content: bytes
+    format: AudioFormat
+    duration: float
+    sample_rate: int
+    waveform: list[int]
+
+    @property
+    def size(self) -> int:
+        return len(self.content)
+
+    def measures(self) -> dict[str, Any]:
+        """What a take's row says of its file."""
+        return {
+            "size": self.size,
+            "duration": self.duration,
+            "sample_rate": self.sample_rate,
+            "waveform": self.waveform,
+        }
+
+
+def carrier(format: AudioFormat) -> AudioFormat:
+    """What to ask for in place of `format`: a stream of FLAC can't say its length in its header, as a file does."""
+    return AudioFormat.WAV if format is AudioFormat.FLAC else format
+
+
+def finished(spoken: bytes, format: AudioFormat) -> TakeFile:
+    """The file in `format` from speech in its carrier format, with true sizes, and what it holds. BadAudio when that
+    can't be heard to its end."""
+    transcoder = Transcoder(AudioFormat.WAV)
+    transcoder.start_file(carrier(format), PCM_SAMPLE_RATE)
+    wav = transcoder.feed(spoken) + transcoder.end_file() + transcoder.finish()
+    pcm, rate = wav[WAV_HEADER_BYTES:], transcoder.sample_rate
+    wav = wav_header(rate, len(pcm)) + pcm
+    measured = measure(wav)
+    if format is AudioFormat.FLAC:
+        spoken = encode(pcm, rate, format)
+    elif format is AudioFormat.WAV and not wav_sizes_are_true(spoken):
+        spoken = wav
+    return TakeFile(spoken, format, measured.duration, rate, measured.waveform)
+
+
+def folder() -> Path:
+    return Path(private_storage().path(FOLDER))
+
+
+def write(made: TakeFile) -> str:
+    """Put the file into the storage under a name of ours, which is returned. StorageError, and nothing is left."""
+    name = f"{secrets.token_hex(16)}.{made.format}"
+    final = folder() / name
+    part = final.with_name(name + PART)
+    try:
+        final.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _write_through(part, made.content)
+        part.replace(final)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise _translated(error) from error
+    return f"{FOLDER}/{name}"
+
+
+def _write_through(path: Path, content: bytes) -> None:
+    with open(path, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _translated(error: OSError) -> StorageError:
+    if error.errno in _FULL:
+        return StorageFull("The server's disk is full: make room on it, then try again.")
+    return StorageFailed(f"The server can't write to its data folder: {error.strerror}. Tell its administrator.")
+
+
+def remove_parts() -> int:
+    """Remove what was being written when the server died; only before anything is written."""
+    return _remove(path for path in _files() if path.name.endswith(PART))
+
+
+def remove_orphans(known: Callable[[list[str]], Iterable[str]]) -> int:
+    """Remove old files that nothing names; `known` answers which of some names are in use."""
+    before = time.time() - ORPHAN_SECONDS
+    removed = 0
+    for batch in batched(filter(lambda path: _modified(path) < before, _files()), 500):
+        used = set(known([f"{FOLDER}/{path.name}" for path in batch]))
+        removed += _remove(path for path in batch if f"{FOLDER}/{path.name}" not in used)
+    return removed
+
+
+def _files() -> Iterator[Path]:
+    try:
+        yield from folder().iterdir()
+    except FileNotFoundError:
+        return
+
+
+def _modified(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return time.time()
+
+
+def _remove(paths: Iterable[Path]) -> int:
+    removed = 0
+    for path in paths:
+        try:
+            path.unlink()
+            removed += 1
+        except OSError as error:
+            logger.warning("A left-over file in %s can't be removed: %s", FOLDER, error.strerror)
+    return removed

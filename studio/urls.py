@@ -1,0 +1,17 @@
+from __future__ import annotations
+
+from django.contrib import admin
+from django.urls import path
+
+from studio import views
+from studio.audio import audio
+
+app_name = "studio"
+_guard = admin.site.admin_view
+urlpatterns = [
+    path("", _guard(views.quick), name="quick"),
+    path("takes/", _guard(views.takes), name="takes"),
+    path("takes/act/", _guard(views.act), name="act"),
+    path("takes/<int:pk>/", _guard(views.card), name="card"),
+    path("takes/<int:pk>/audio", audio, name="audio"),
+]
