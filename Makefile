@@ -13,6 +13,9 @@ INSTALL := $(PY) -m pip install -qq --disable-pip-version-check --require-hashes
 RUN_READY := $(VENV)/.installed-run
 DEV_READY := $(VENV)/.installed-dev
 JOBS ?= 2
+# The languages beside English, and how their texts are collected.
+LANGUAGES := -l zh_Hans
+COLLECT := --ignore data/* --ignore tests/* --ignore benchmarks/* --no-wrap --no-obsolete --add-location file
 
 # `python3` comes first: where pyenv is, .python-version makes it the Python that Neiroha is developed on.
 PYTHONS := $(if $(PYTHON),$(PYTHON),python3 python3.13 python3.14 python3.12 python)
@@ -26,11 +29,12 @@ if [ -z "$${python:-}" ]; then \
 fi
 endef
 
-# What tests use of the system: an engine for the system adapter, a browser for the pages.
+# What tests use of the system: an engine for the system adapter, a browser for the pages, tools for translations.
 define system_packages
 missing=; \
 command -v espeak-ng >/dev/null || missing="$$missing espeak-ng"; \
 command -v chromium >/dev/null || missing="$$missing chromium"; \
+command -v xgettext >/dev/null || missing="$$missing gettext"; \
 if [ -n "$$missing" ]; then \
 	sudo=; [ "$$(id -u)" = 0 ] || sudo="sudo -n"; \
 	if command -v apt-get >/dev/null && $$sudo true 2>/dev/null; then \
@@ -44,7 +48,7 @@ if [ -n "$$missing" ]; then \
 fi
 endef
 
-.PHONY: help run test check bench requirements clean
+.PHONY: help run test check bench messages requirements clean
 .DEFAULT_GOAL := help
 
 help: ## Show the commands
@@ -68,6 +72,13 @@ check: $(DEV_READY) ## Check style, types, layers, settings and migrations
 
 bench: $(DEV_READY) ## Measure the speech path beside a bare pass-through
 	@$(PY) -m benchmarks $(ARGS)
+
+messages: $(RUN_READY) ## Collect the texts to translate into locale/, and compile the translations
+	@command -v xgettext >/dev/null || { echo 'Missing: gettext (on Debian: apt-get install gettext).' >&2; exit 1; }
+	@mkdir -p locale
+	@data=$$(mktemp -d) && trap 'rm -rf "$$data"' EXIT && export NEIROHA_DATA_DIR="$$data" && set -f && \
+		$(PY) manage.py makemessages $(LANGUAGES) $(COLLECT) && \
+		$(PY) manage.py compilemessages $(LANGUAGES) --ignore .venv --ignore data --verbosity 0
 
 requirements: $(PY) ## Compile requirements/*.txt anew from pyproject.toml
 	@$(INSTALL) -r requirements/compile.txt

@@ -102,6 +102,8 @@ class ApiHandler(ASGIHandler):
             response: HttpResponseBase = error_response(400, "The address is not UTF-8.", code="bad_request")
             await self._send(response, send, record)
             return
+        # DRF takes a body of no declared length, sent in chunks, for none.
+        request.META["CONTENT_LENGTH"] = str(len(body or b""))
         request.state, request.record, request.body_too_large = state, record, body is None
         request.urlconf = URLCONF
         await self._work_while_connected(request, receive, send, record)

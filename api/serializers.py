@@ -49,7 +49,10 @@ class StrictNumber(serializers.FloatField):
     def to_internal_value(self, data: Any) -> float:
         if isinstance(data, bool) or not isinstance(data, (int, float)):
             self.fail("invalid")
-        return float(super().to_internal_value(data))
+        try:
+            return float(super().to_internal_value(data))
+        except OverflowError:  # a whole number may have any length
+            self.fail("invalid")
 
 
 class StrictBoolean(serializers.BooleanField):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ipaddress
+import threading
 import time
 from collections import deque
 from typing import TYPE_CHECKING
@@ -21,14 +22,19 @@ SWEEP_SECONDS = 5.0
 
 
 class SlidingWindows:
-    """Exact sliding windows in memory, one for each caller."""
+    """Exact sliding windows in memory, one for each caller; for all threads."""
 
     def __init__(self) -> None:
         self._times: dict[str, deque[float]] = {}
         self._swept = float("-inf")
+        self._lock = threading.Lock()
 
     def wait(self, caller: str, limit: int, now: float) -> float:
         """0.0 and the request is counted, or the seconds until one would be admitted."""
+        with self._lock:
+            return self._wait(caller, limit, now)
+
+    def _wait(self, caller: str, limit: int, now: float) -> float:
         times = self._times.get(caller)
         if times is None:
             self._forget(now)

@@ -69,6 +69,11 @@ class BankAdmin(BankImportAdmin):
     list_display = ["name", "active_switch", "public", "member_count", "default_character"]
     list_display_links = ["name"]
     list_filter = [ArchivedFilter, "active", "public"]
+    list_before_template = "admin/banks/intro.html"
+    intro = gettext_lazy(
+        "A bank is a set of characters. An active one is a model of the API: programs find its characters as voices."
+        " Make one, or import one that somebody exported."
+    )
     list_select_related = ["default_character"]
     search_fields = ["name", "description"]
     inlines = [CharactersInline]
@@ -97,6 +102,11 @@ class CharacterAdmin(CharacterPagesAdmin):
     form = CharacterForm
     list_display = ["thumbnail", "name", "enabled", "provider", "task_mode", "bank_names"]
     list_display_links = ["thumbnail", "name"]
+    list_before_template = "admin/banks/intro.html"
+    intro = gettext_lazy(
+        "A character is a voice with a name: a provider, and how it speaks through it."
+        " Make one, then put it into a bank."
+    )
     list_filter = [ArchivedFilter, BankFilter, "enabled", "task_mode", ProviderFilter]
     search_fields = ["name", "description", "voice", "aliases"]
     readonly_fields = ["thumbnail", "reference_player"]

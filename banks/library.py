@@ -48,6 +48,11 @@ class ReferenceAudioAdmin(ModelAdmin[ReferenceAudio]):
     list_filter = [UseFilter, "may_be_cloned", ("language", admin.AllValuesFieldListFilter)]
     search_fields = ["name", "transcript", "consent_note"]
     list_per_page = 50
+    list_before_template = "admin/banks/intro.html"
+    intro = gettext_lazy(
+        "Recordings of voices to clone. Upload one or record it in the browser; then choose it in a character whose"
+        " provider can clone."
+    )
     change_form_outer_before_template = "admin/banks/referenceaudio/panel.html"
 
     class Media:

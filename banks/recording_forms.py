@@ -42,7 +42,10 @@ class ReferenceAudioForm(_ReferenceModelForm):
     class Meta:
         model = ReferenceAudio
         fields = ["name", "transcript", "language", "consent_note", "may_be_cloned"]
-        labels = {"may_be_cloned": gettext_lazy("The speaker agreed that this voice is cloned")}
+        labels = {
+            "consent_note": gettext_lazy("Speaker and agreement"),
+            "may_be_cloned": gettext_lazy("The speaker agreed that this voice is cloned"),
+        }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -170,7 +170,7 @@ class UserAdmin(_DjangoUserAdmin, ModelAdmin[User]):
 
     @admin.display(description=gettext_lazy("name"), ordering="first_name")
     def full_name(self, person: User) -> str:
-        return person.get_full_name()
+        return person.get_full_name() or "–"
 
     @admin.display(description=gettext_lazy("role"))
     def role(self, person: User) -> str:

@@ -78,6 +78,7 @@ class UserForm(_UserModelForm):
         model = User
         fields = ["username", "first_name", "last_name", "email", "is_active", "groups", "user_permissions"]
         field_classes = {"username": UsernameField}
+        help_texts = {"is_active": gettext_lazy("Off: no way in. Its sessions, open pages and API keys end at once.")}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

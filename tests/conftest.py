@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from datetime import datetime
 
 import httpx
 import hypothesis
@@ -13,6 +14,7 @@ from banks.models import Bank, Character, Membership
 from providers import catalogue
 from providers.models import Provider
 from providers.versions import bump
+from studio.runner import Runner
 from tests.live_server import InFlight, serve
 from tests.upstreams.serving import WAIT_SECONDS
 
@@ -22,9 +24,15 @@ hypothesis.settings.load_profile("ci")
 
 @pytest.fixture(scope="session", autouse=True)
 def quiet_background() -> Iterator[None]:
-    """No server of these tests asks providers for their health on its own: their fakes count what they are asked."""
+    """No server in this process does anything on its own in the midst of a test: ask providers for their health, whose
+    fakes count what they are asked, or clear old takes away."""
+
+    async def rest(self: Runner, begun: datetime) -> None:
+        """In place of the sweep."""
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(catalogue, "FIRST_CHECK_SECONDS", 1e6)
+        patch.setattr(Runner, "_sweep", rest)
         yield
 
 
@@ -49,8 +57,14 @@ def server(transactional_db: None, application_url: str, application: InFlight) 
     yield application_url
     application.wait_until_idle()
     for loop, running in list(runtime._runtimes.items()):
-        for writer in (running.recorder, running.engine.ledger):
-            asyncio.run_coroutine_threadsafe(writer.flush(), loop).result(WAIT_SECONDS)
+        asyncio.run_coroutine_threadsafe(come_to_rest(running), loop).result(WAIT_SECONDS)
+
+
+async def come_to_rest(running: runtime.Runtime) -> None:
+    """End what still works, and write what waits to be written, so that none of it reaches the next test's database."""
+    await running.runner.stop(list(running.runner._jobs))
+    await running.recorder.flush()
+    await running.engine.ledger.flush()
 
 
 @pytest.fixture

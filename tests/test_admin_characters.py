@@ -210,7 +210,7 @@ def test_suggestions_are_narrowed_by_what_is_typed(admin: Client, studio: Provid
     CatalogueVoice.objects.create(provider=studio, external_id="voice-zh", language="zh-CN", vanished_at=timezone.now())
 
     def offered(words: str) -> Any:
-        return admin.get(f"{LIST}suggestions/", {"provider": studio.pk, "q": words}).json()
+        return admin.get(f"{LIST}suggestions/", {"provider": str(studio.pk), "q": words}).json()
 
     assert offered("")["more"] and len(offered("")["voice"]) == MAX_SUGGESTIONS
     assert [voice["id"] for voice in offered("ADA voice-1001")["voice"]] == ["voice-1001"]
@@ -463,7 +463,7 @@ def test_the_list_shows_one_bank_or_those_in_none(admin: Client, nova: Character
     lost = Character.objects.create(name="Lost", provider=inside)
     Bank.objects.create(name="Gone", archived_at=timezone.now()).append(lost)
 
-    def shown(chosen: object) -> list[str]:
+    def shown(chosen: str | int) -> list[str]:
         return [each.name for each in admin.get(LIST, {"bank": chosen}).context["cl"].queryset]
 
     assert shown(bank("Stories").pk) == ["Fallback", "Nova"]

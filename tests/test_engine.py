@@ -6,16 +6,19 @@ import asyncio
 import gc
 import threading
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 from hibari import Hibari
 
 from providers.adapters.base import Adapter
+from providers.adapters.embedded import shared_model
 from providers.engine import Engine
 from providers.errors import ProviderUnavailable
 from providers.speech import ProviderConfig, SpeechRequest
 from tests.hearing import assert_heard
+from tests.upstreams.serving import WAIT_SECONDS
 
 TEXT = "The quick brown fox jumps over the lazy dog."
 CONFIG = ProviderConfig(id=1, name="Embedded", kind="embedded", max_concurrency=1)
@@ -77,7 +80,8 @@ async def test_nothing_of_an_adapter_is_left(engine: Engine) -> None:
     await spoken(adapter)
     (thread,) = embedded_threads() - before
     engine.adapter(replace(CONFIG, max_concurrency=2))
-    await asyncio.to_thread(thread.join)
+    await asyncio.to_thread(thread.join, WAIT_SECONDS)
+    assert not thread.is_alive()
 
 
 def models() -> int:
@@ -89,3 +93,5 @@ async def test_embedded_adapters_share_one_model(engine: Engine) -> None:
     before = models()
     await asyncio.gather(*(spoken(engine.adapter(replace(CONFIG, id=id))) for id in range(1, 5)))
     assert models() - before <= 1
+    with ThreadPoolExecutor(4) as threads:
+        assert len(set(threads.map(lambda _: shared_model(), range(8)))) == 1

@@ -174,19 +174,19 @@ def test_a_session_changes_nothing_without_its_token() -> None:
     user = make_user(superuser=True)
     client = Client(enforce_csrf_checks=True)
     client.force_login(user)
-    bare = {"content_type": "application/json"}
+    kind = "application/json"
     assert answer(client.get("/api/banks/"), 200)
     for method, path in (("POST", "banks/"), ("PATCH", "settings/"), ("DELETE", "banks/1/"), ("POST", "queue/cancel/")):
-        response = client.generic(method, f"/api/{path}", json.dumps({"name": "New", "which": "all"}), **bare)
+        response = client.generic(method, f"/api/{path}", json.dumps({"name": "New", "which": "all"}), kind)
         assert "X-CSRFToken" in answer(response, 403)["error"]["message"]
     assert not Bank.objects.exists()
     client.get("/api/docs/")
     token = client.cookies["csrftoken"].value
-    made = client.post("/api/banks/", {"name": "New"}, headers={"X-CSRFToken": token}, **bare)
+    made = client.post("/api/banks/", {"name": "New"}, kind, headers={"X-CSRFToken": token})
     assert answer(made, 201)["name"] == "New"
     # A key is no cookie: nobody else's page can send it.
     secret = ApiKey.objects.issue(name="Robot", owner_id=user.pk, scope=Scope.MANAGE)[1]
-    by_key = client.post("/api/banks/", {"name": "Newer"}, headers={"Authorization": f"Bearer {secret}"}, **bare)
+    by_key = client.post("/api/banks/", {"name": "Newer"}, kind, headers={"Authorization": f"Bearer {secret}"})
     assert answer(by_key, 201)["name"] == "Newer"
 
 
@@ -360,6 +360,23 @@ def test_pages_of_a_list() -> None:
     last = viewer.get(largest["next"].partition("/api/")[2])
     assert [bank["position"] for bank in last["results"]] == list(range(200, 205)) and last["next"] is None
     assert viewer.get("banks/?offset=9999")["results"] == []
+
+
+@pytest.mark.parametrize("name", sorted(RESOURCES))
+def test_a_long_list_takes_few_queries(name: str, rows: dict[str, int], django_assert_max_num_queries: Any) -> None:
+    provider, bank = Provider.objects.get(), Bank.objects.get()
+    for number in range(10):
+        row = Character.objects.create(name=f"Character {number}", provider=provider, reference_id=rows["references"])
+        Membership.objects.create(bank=bank, character=row)
+        Provider.objects.create(name=f"Provider {number}", kind="embedded")
+        Bank.objects.create(name=f"Bank {number}", default_character=row)
+        ReferenceAudio.objects.create(name=f"Recording {number}")
+        ApiKey.objects.issue(name=f"Key {number}")[0].banks.add(bank)
+        for kind in (CatalogueVoice, CatalogueModel):
+            kind._default_manager.create(provider=provider, external_id=f"{number}")
+    admin = session(superuser=True)
+    with django_assert_max_num_queries(8):
+        assert admin.get(f"{name}/?limit=200")["count"] > 10
 
 
 def test_paths_and_methods() -> None:

@@ -154,6 +154,7 @@ def test_the_whole_life_of_a_character(producer: Caller, provider: Provider) -> 
         ({"speed": 5}, "speed"),
         ({"speed": "1"}, "speed"),
         ({"speed": True}, "speed"),
+        ({"speed": 10**400}, "speed"),
         ({"aliases": "narrator"}, "aliases"),
         ({"aliases": [1]}, "aliases"),
         ({"aliases": ["a,b"]}, "aliases"),
@@ -167,7 +168,7 @@ def test_the_whole_life_of_a_character(producer: Caller, provider: Provider) -> 
         ({"avatar": "x.png"}, "avatar"),
         ({"banks": [1]}, "banks"),
     ],
-    ids=range(24),
+    ids=range(25),
 )
 def test_what_a_character_can_not_be(producer: Caller, provider: Provider, values: dict[str, Any], field: str) -> None:
     body = {"name": "Heart", "provider": provider.pk, **values}

@@ -454,7 +454,8 @@ def test_the_roles_groups_can_not_be_changed_by_hand(admin: Client) -> None:
 
 def test_nobody_closes_or_demotes_the_own_account(admin: Client, chief: User) -> None:
     member(Role.ADMINISTRATOR, "other")
-    for values, field in [({"is_active": None}, "is_active"), ({"role": "viewer"}, "role")]:
+    changes: list[tuple[dict[str, Any], str]] = [({"is_active": None}, "is_active"), ({"role": "viewer"}, "role")]
+    for values, field in changes:
         found = errors(admin.post(page(chief), user_data(chief, **values)))
         assert found == {field: ["You can't do this to your own account: ask another administrator."]}
     assert admin.post(page(chief, "delete/"), {"post": "yes"}).status_code == 403
@@ -464,7 +465,8 @@ def test_nobody_closes_or_demotes_the_own_account(admin: Client, chief: User) ->
 
 
 def test_other_administrators_can_be_demoted_closed_and_deleted(admin: Client) -> None:
-    for name, values in [("one", {"role": "viewer"}), ("two", {"is_active": None})]:
+    changes: list[tuple[str, dict[str, Any]]] = [("one", {"role": "viewer"}), ("two", {"is_active": None})]
+    for name, values in changes:
         other = member(Role.ADMINISTRATOR, name)
         assert admin.post(page(other), user_data(other, **values)).status_code == 302
     third = member(Role.ADMINISTRATOR, "three")

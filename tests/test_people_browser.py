@@ -174,7 +174,7 @@ def test_the_keyboard_reaches_the_own_pages(browser: Browser, live_server: LiveS
     try:
         visitor.sign_in("chief", PASSWORD)
         page = visitor.page
-        page.locator("#nav-sidebar a", has_text="Preferences").focus()
+        page.get_by_role("link", name="Preferences").first.focus()
         page.keyboard.press("Enter")
         page.wait_for_url("**/admin/preferences/")
         page.get_by_role("link", name="Change password").last.focus()

@@ -93,6 +93,21 @@ def test_the_fifth_failure_brings_a_pause_that_ends_by_itself(ada: User, name: s
     assert enter(name).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("asked", "leads"),
+    [
+        ("", "/admin/"),
+        ("?next=/admin/queue/", "/admin/queue/"),
+        ("?next=https://evil.example/", "/admin/"),
+        ("?next=//evil.example", "/admin/"),
+        ("?next=javascript:alert(1)", "/admin/"),
+    ],
+)
+def test_the_door_leads_to_where_one_wanted_and_never_away(ada: User, asked: str, leads: str) -> None:
+    response = Client().post(DOOR + asked, {"username": "ada", "password": PASSWORD})
+    assert (response.status_code, response["Location"]) == (302, leads)
+
+
 def test_what_comes_during_a_pause_does_not_lengthen_it(ada: User) -> None:
     fail(FREE)
     for _ in range(3):

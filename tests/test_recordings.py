@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ class TestMeasure:
     def test_levels_of_a_tone(self, amplitude: int, peak: float) -> None:
         measured = measure(wav_file(tone(RATE, 2, amplitude=amplitude), RATE))
         assert measured.peak == pytest.approx(peak, abs=0.1)
-        assert measured.loudness == pytest.approx(peak - 3, abs=0.2)  # a sine's mean is 3 dB below its peak
+        assert measured.loudness == pytest.approx(peak - 3, abs=0.3)  # a sine's mean is 3 dB below its peak
         assert measured.duration == 2.0
 
     def test_pauses_are_left_out_of_the_loudness(self) -> None:
@@ -78,9 +79,6 @@ class TestMeasure:
         assert measured.peak == -6.0 and measured.loudness >= SILENCE_DB
 
     def test_ten_minutes_are_measured_in_parts(self) -> None:
-        pytest.importorskip("resource", reason="measures memory as Unix does")
-        import tracemalloc
-
         long = wav_file(tone(48_000, 600, amplitude=500), 48_000)
         tracemalloc.start()
         try:
@@ -126,10 +124,7 @@ class TestTranscribe:
                 transcribe.transcribe(wav_file(tone(RATE, 1), RATE))
 
     def test_without_the_package_it_is_not_there(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.delitem(sys.modules, "faster_whisper", raising=False)
-        monkeypatch.setattr(sys, "path", [])
-        monkeypatch.setattr(sys, "path_importer_cache", {})
-        monkeypatch.setattr(sys, "meta_path", [])
+        monkeypatch.setitem(sys.modules, "faster_whisper", None)
         assert not transcribe.ready()
 
     def test_a_broken_model_is_told_and_the_next_one_may_try(self, settings: Settings, tmp_path: Path) -> None:

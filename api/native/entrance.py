@@ -22,11 +22,14 @@ Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 PREFIX = "/api/"
+UPLOADS = "/api/references"
 RECORD = "neiroha.record"
 # A form with the largest reference recording, and some room.
 UPLOAD_BYTES = 32 * 1024 * 1024
 # How long a client that still sends has to read why it is refused.
 LINGER_SECONDS = 1.0
+# For the log: nobody is there to be answered.
+CLIENT_LEFT = 499
 
 
 def is_native_path(path: str) -> bool:
@@ -51,6 +54,7 @@ class NativeEntrance:
         try:
             await exchange.run(self._app, {**scope, RECORD: record})
         finally:
+            record.status = record.status or CLIENT_LEFT
             record.total_ms = exchange.elapsed_ms()
             if controls is not None:
                 log, keep = controls.log_requests, controls.log_keep_rows
@@ -67,8 +71,9 @@ async def _controls() -> Controls | None:
 
 def _body_limit(scope: Scope, controls: Controls | None) -> int:
     """Uploads have a limit of their own; all else has that of the settings, where there is one."""
-    sent = dict(scope["headers"])
-    if sent.get(b"content-type", b"").lower().startswith(b"multipart/form-data") or controls is None:
+    content_type = dict(scope["headers"]).get(b"content-type", b"").lower()
+    uploads = scope["path"].startswith(UPLOADS) and content_type.startswith(b"multipart/form-data")
+    if uploads or controls is None:
         return UPLOAD_BYTES
     return min(controls.max_body_bytes or UPLOAD_BYTES, UPLOAD_BYTES)
 

@@ -54,8 +54,9 @@ class KeySerializer(RowSerializer[ApiKey]):
         if not self.asked:
             return fields
         row = self.instance if isinstance(self.instance, ApiKey) else None
-        users = get_user_model()._default_manager.filter(Q(is_active=True) | Q(pk=(row and row.owner_id) or 0))
-        user = self.request.user
+        kept = [row.owner.pk] if row and row.owner else []
+        users = get_user_model()._default_manager.filter(Q(is_active=True) | Q(pk__in=kept))
+        user: Any = self.request.user
         fields["owner"].queryset = users if user.is_superuser else users.filter(pk=user.pk)
         chosen = row.banks.values("pk") if row else []
         fields["banks"].queryset = Bank.objects.filter(Q(archived_at=None) | Q(pk__in=chosen))

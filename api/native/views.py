@@ -6,9 +6,11 @@ Views are synchronous and run in Django's own threads. Each change is one transa
 from __future__ import annotations
 
 import json
+import os
 from typing import Any, ClassVar, cast
 
 from django.core.exceptions import ValidationError as ModelError
+from django.core.handlers.asgi import ASGIRequest
 from django.db import models, transaction
 from django.db.models import ProtectedError
 from django.http import Http404
@@ -61,6 +63,14 @@ class NativeView(APIView):
     def rights(self) -> tuple[str, ...]:
         raise NotImplementedError
 
+    def initialize_request(self, request: Any, *args: Any, **kwargs: Any) -> Request:
+        if isinstance(request, ASGIRequest) and "CONTENT_LENGTH" not in request.META:
+            # DRF takes a body of no declared length, sent in chunks, for none.
+            body: Any = request._stream  # the file that Django took it into
+            request.META["CONTENT_LENGTH"] = str(body.seek(0, os.SEEK_END))
+            body.seek(0)
+        return super().initialize_request(request, *args, **kwargs)
+
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         # Whoever is signed in can switch it on again.
@@ -104,18 +114,13 @@ class RowViewSet[M: models.Model](NativeView, GenericViewSet[M]):
     """The actions that ask for no more than the right to view."""
 
     def rights(self) -> tuple[str, ...]:
-        meta: Any = self.model._meta
+        meta = self.get_queryset().model._meta
         if self.action is None:
             return ()  # a method that there is not, whoever asks
         words = [{"create": "add", "destroy": "delete"}.get(self.action, "change")]
         if self.action in self.looks:
             words += ["view"]
         return tuple(f"{meta.app_label}.{word}_{meta.model_name}" for word in words)
-
-    @property
-    def model(self) -> type[M]:
-        rows: Any = self.queryset
-        return cast("type[M]", rows.model)
 
     def list(self, request: Request) -> Response:
         asked = self.asked()

@@ -44,7 +44,7 @@ _THOUSANDS = re.compile(r"\d{1,3}(,\d{3}){1,4}")
 _loading = threading.Lock()
 
 
-def _model() -> Any:
+def shared_model() -> Any:
     """The one model of this process, whose 90 MB are loaded once and stay."""
     with _loading:
         return _loaded_model()
@@ -95,7 +95,7 @@ class EmbeddedAdapter(Adapter):
 
 
 def _pcm(text: str) -> bytes:
-    model = _model()
+    model = shared_model()
     try:
         samples = model(_LONG_NUMBER.sub(_spaced, text))
     except Exception as error:

@@ -42,10 +42,14 @@ class ServerAddress:
         """Not found at an address without /v1, it is sent once more with it. Start pages answer for every path."""
         root = self.root
         async with send(self.url(path, root)) as answer:
-            if self.settled or not (answer.status in ABSENT or (answer.ok and answer.is_web_page)):
+            if self.settled or _is_there(answer):
                 yield answer
                 return
         async with send(self.url(path, f"{root}/v1")) as answer:
-            if answer.status not in ABSENT:
+            if _is_there(answer):
                 self.root, self.settled = f"{root}/v1", True
             yield answer
+
+
+def _is_there(answer: Answer) -> bool:
+    return answer.status not in ABSENT and not (answer.ok and answer.is_web_page)

@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 from django.utils.translation import gettext_noop
 
-from api.models import Access, ApiKey, ServerSettings
+from api.models import Access, ApiKey, Scope, ServerSettings
 from banks.models import Bank
 from providers.audit import Change, record
 
@@ -23,12 +23,20 @@ class Command(BaseCommand):
             "--bank", action="append", default=[], help="A bank that the key may use; may be repeated. None: all banks."
         )
         parser.add_argument("--owner", default="", help="The user whose deactivation stops the key.")
+        parser.add_argument(
+            "--scope",
+            choices=Scope.values,
+            default=Scope.SPEECH,
+            help="What it reaches; read and manage need an owner.",
+        )
 
-    def handle(self, *, name: str, bank: list[str], owner: str, **options: Any) -> None:
+    def handle(self, *, name: str, bank: list[str], owner: str, scope: str, **options: Any) -> None:
+        if scope != Scope.SPEECH and not owner:
+            raise CommandError("Name its --owner: under /api/ a key has that user's rights, and without one none.")
         was_open = ServerSettings.load().access == Access.OPEN
         with transaction.atomic():
             banks = [find_bank(wanted) for wanted in bank]
-            key, secret = ApiKey.objects.issue(name=name, owner_id=find_owner(owner))
+            key, secret = ApiKey.objects.issue(name=name, owner_id=find_owner(owner), scope=Scope(scope))
             try:
                 key.full_clean()
             except ValidationError as error:

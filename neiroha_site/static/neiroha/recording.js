@@ -12,12 +12,16 @@ document.addEventListener("DOMContentLoaded", () => {
   const button = document.querySelector("[data-nr-transcribe]");
   if (button) suggest(button);
 
+  function isTooLarge(input) {
+    return [...input.files].some((file) => file.size > Number(input.dataset.nrMaxBytes));
+  }
+
   function guardSize(input) {
     const told = document.createElement("p");
     told.className = "nr-error";
     told.setAttribute("role", "alert");
-    input.closest(".field-line, .nr-field")?.append(told);
-    const tooLarge = () => [...input.files].some((file) => file.size > Number(input.dataset.nrMaxBytes));
+    input.closest(".grow.relative, .nr-field")?.append(told);
+    const tooLarge = () => isTooLarge(input);
     const say = () => { told.textContent = tooLarge() ? input.dataset.nrTooLarge : ""; };
     input.addEventListener("change", say);
     input.form.addEventListener("submit", (event) => {
@@ -55,8 +59,8 @@ document.addEventListener("DOMContentLoaded", () => {
 
     input.addEventListener("change", () => {
       const file = input.files[0];
-      preview.hidden = !file;
-      if (!file) return;
+      preview.hidden = !file || isTooLarge(input);
+      if (preview.hidden) return;
       const audio = preview.querySelector("audio");
       URL.revokeObjectURL(audio.src);
       audio.src = URL.createObjectURL(file);
@@ -85,6 +89,7 @@ document.addEventListener("DOMContentLoaded", () => {
         for (const track of stream.getTracks()) track.stop();
         current = null;
         button.textContent = startText;
+        button.classList.remove("nr-button-danger");
         take(pieces, media.mimeType);
       });
       const ticking = setInterval(() => {
@@ -95,6 +100,7 @@ document.addEventListener("DOMContentLoaded", () => {
       media.start(1000);
       current = media;
       button.textContent = button.dataset.nrStop;
+      button.classList.add("nr-button-danger");
     }
 
     function take(pieces, type) {
