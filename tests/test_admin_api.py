@@ -50,7 +50,7 @@ def settings_data(**values: Any) -> dict[str, Any]:
 
 
 def test_the_secret_is_shown_once_and_kept_nowhere(admin: Client) -> None:
-    response = admin.post(KEYS + "add/", {"name": "Kitchen"})
+    response = admin.post(KEYS + "add/", {"name": "Kitchen", "scope": "speech"})
     secret = secret_of(response)
     assert "no-store" in response["Cache-Control"]
     key = ApiKey.objects.get()
@@ -67,7 +67,7 @@ def test_the_secret_is_shown_once_and_kept_nowhere(admin: Client) -> None:
 
 def test_continuing_and_popups_show_the_secret_too(admin: Client) -> None:
     for extra in ({"_continue": "1"}, {"_addanother": "1"}, {"_popup": "1"}):
-        secret_of(admin.post(KEYS + "add/", {"name": "Kitchen", **extra}))
+        secret_of(admin.post(KEYS + "add/", {"name": "Kitchen", "scope": "speech", **extra}))
 
 
 def test_a_key_has_owner_banks_expiry_and_its_own_limit(admin: Client) -> None:
@@ -79,6 +79,7 @@ def test_a_key_has_owner_banks_expiry_and_its_own_limit(admin: Client) -> None:
             KEYS + "add/",
             {
                 "name": "<script>alert(1)</script>",
+                "scope": "read",
                 "owner": owner.pk,
                 "banks": [bank.pk],
                 "rate_limit_per_minute": "5",
@@ -89,6 +90,7 @@ def test_a_key_has_owner_banks_expiry_and_its_own_limit(admin: Client) -> None:
     )
     key = ApiKey.objects.get()
     assert (key.owner, list(key.banks.all()), key.rate_limit_per_minute) == (owner, [bank], 5)
+    assert key.scope == "read"
     assert key.expires_at is not None and key.expires_at.date() == soon.date()
     assert "<script>alert" not in admin.get(KEYS).content.decode()
 
@@ -99,6 +101,8 @@ def test_what_a_key_can_not_be_is_said_at_its_field(admin: Client) -> None:
     bad: list[tuple[dict[str, Any], str]] = [
         ({"name": ""}, "name"),
         ({"name": "n" * 101}, "name"),
+        ({"scope": ""}, "scope"),
+        ({"scope": "root"}, "scope"),
         ({"owner": 77}, "owner"),
         ({"owner": "x"}, "owner"),
         ({"banks": [archived.pk]}, "banks"),
@@ -108,7 +112,7 @@ def test_what_a_key_can_not_be_is_said_at_its_field(admin: Client) -> None:
         ({"expires_at_0": "soon", "expires_at_1": "12:00"}, "expires_at"),
     ]
     for values, field in bad:
-        assert list(errors(admin.post(KEYS + "add/", {"name": "Kitchen", **values}))) == [field]
+        assert list(errors(admin.post(KEYS + "add/", {"name": "Kitchen", "scope": "speech", **values}))) == [field]
     assert not ApiKey.objects.exists()
     assert ServerSettings.load().access == Access.OPEN
 
@@ -120,7 +124,7 @@ def test_editing_a_key_never_opens_more_than_it_had(admin: Client) -> None:
     assert bank.remove()
     page = admin.get(f"{KEYS}{key.pk}/change/").content.decode()
     assert re.search(rf'name="banks" value="{bank.pk}"[^>]*checked', page)
-    response = admin.post(f"{KEYS}{key.pk}/change/", {"name": "Renamed", "banks": [bank.pk]})
+    response = admin.post(f"{KEYS}{key.pk}/change/", {"name": "Renamed", "scope": "speech", "banks": [bank.pk]})
     assert response.status_code == 302, errors(response)
     assert list(key.banks.all()) == [bank]
 
@@ -130,7 +134,8 @@ def test_an_expired_key_can_be_renamed_and_is_shown_as_expired(admin: Client) ->
     key.expires_at = timezone.now().replace(microsecond=0) - timedelta(days=2)
     key.save()
     moment = key.expires_at
-    data = {"name": "Older", "expires_at_0": f"{moment:%Y-%m-%d}", "expires_at_1": f"{moment:%H:%M:%S}"}
+    date, time = f"{moment:%Y-%m-%d}", f"{moment:%H:%M:%S}"
+    data = {"name": "Older", "scope": "speech", "expires_at_0": date, "expires_at_1": time}
     response = admin.post(f"{KEYS}{key.pk}/change/", data)
     assert response.status_code == 302, errors(response)
     assert "Expired" in admin.get(KEYS).content.decode()
@@ -164,11 +169,11 @@ def test_only_those_with_the_right_make_and_revoke_keys() -> None:
     viewer = person("api.view_apikey")
     key, _secret = ApiKey.objects.issue(name="Kitchen", owner_id=viewer.session["_auth_user_id"])
     assert viewer.get(KEYS).status_code == 200
-    assert viewer.post(KEYS + "add/", {"name": "Mine"}).status_code == 403
+    assert viewer.post(KEYS + "add/", {"name": "Mine", "scope": "speech"}).status_code == 403
     assert viewer.post(f"{KEYS}{key.pk}/revoke/").status_code == 403
     viewer.post(KEYS, {"action": "revoke_selected", "_selected_action": [key.pk]})
     assert ApiKey.objects.get().revoked_at is None
-    secret_of(person("api.add_apikey").post(KEYS + "add/", {"name": "Mine"}))
+    secret_of(person("api.add_apikey").post(KEYS + "add/", {"name": "Mine", "scope": "speech"}))
 
 
 # Server settings

@@ -43,24 +43,18 @@ def test_the_whole_life_of_a_key(producer: Caller) -> None:
         "name": "Kitchen",
         "banks": [bank.pk],
         "scope": "read",
-        "rate_limit_per_minute": 5,
         "expires_at": end.isoformat(),
     }
     made = producer.post("keys/", body)
     secret = made.pop("secret")
     row = ApiKey.objects.get()
     assert row.digest == hash_key(secret) and made["hint"] == secret[-4:]
-    assert (row.owner, row.scope, list(row.banks.all()), row.rate_limit_per_minute, row.expires_at) == (
-        producer.user,
-        Scope.READ,
-        [bank],
-        5,
-        end,
-    )
+    assert (row.owner, row.scope, list(row.banks.all())) == (producer.user, Scope.READ, [bank])
+    assert (row.rate_limit_per_minute, row.expires_at) == (None, end)
     assert ServerSettings.load().access == Access.KEYS
     path = f"keys/{row.pk}/"
     assert producer.get(path) == made
-    assert "secret" not in producer.patch(path, {"name": "Cellar", "rate_limit_per_minute": None})
+    assert "secret" not in producer.patch(path, {"name": "Cellar"})
     assert producer.post(path + "revoke/", status=200)["state"] == "revoked"
     assert producer.post(path + "revoke/", status=200)["state"] == "revoked"
     producer.delete(path)
@@ -87,6 +81,8 @@ def test_the_whole_life_of_a_key(producer: Caller) -> None:
         ({"banks": {"1": 1}}, "banks"),
         ({"banks": [1] * 1001}, "banks"),
         ({"banks": [2**70]}, "banks"),
+        ({"rate_limit_per_minute": 0}, "rate_limit_per_minute"),
+        ({"rate_limit_per_minute": None}, "rate_limit_per_minute"),
         ({"rate_limit_per_minute": -1}, "rate_limit_per_minute"),
         ({"rate_limit_per_minute": "5"}, "rate_limit_per_minute"),
         ({"expires_at": "2020-01-01T00:00:00Z"}, "expires_at"),
@@ -98,7 +94,7 @@ def test_the_whole_life_of_a_key(producer: Caller) -> None:
         ({"revoked_at": None}, "revoked_at"),
         ({"last_used_at": None}, "last_used_at"),
     ],
-    ids=range(24),
+    ids=range(26),
 )
 def test_what_a_key_can_not_be(producer: Caller, values: dict[str, Any], field: str) -> None:
     assert param(producer.post("keys/", {"name": "Kitchen", **values}, 400)) == field
@@ -122,7 +118,8 @@ def test_keys_are_ones_own(producer: Caller, admin: Caller) -> None:
     assert set(names(admin.get("keys/"))) == {"Theirs", "Nobody's", "Mine"}
     assert admin.post("keys/", {"name": "For them", "owner": producer.user.pk})["owner"] == producer.user.pk
     assert admin.post("keys/", {"name": "For nobody", "owner": None})["owner"] is None
-    assert admin.post("keys/", {"name": "For me"})["owner"] == admin.user.pk
+    limited = admin.post("keys/", {"name": "For me", "rate_limit_per_minute": 5})
+    assert (limited["owner"], limited["rate_limit_per_minute"]) == (admin.user.pk, 5)
     gone = User.objects.create(username="gone", is_active=False)
     assert param(admin.post("keys/", {"name": "Gone", "owner": gone.pk}, 400)) == "owner"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -9,9 +10,12 @@ from typing import Any
 import httpx
 import pytest
 from django.contrib.auth.models import User
+from django.core.exceptions import SuspiciousOperation
+from django.test import RequestFactory
 from playwright.sync_api import expect
 
 from api.models import ApiKey, RequestLog, Scope
+from api.native.errors import bad_request, server_error
 from banks.models import Bank
 from providers.models import Provider
 from tests.browser import Visitor, chromium
@@ -118,11 +122,18 @@ def test_a_foreign_name_is_refused_in_the_apis_shape(admin: httpx.Client) -> Non
 
 def test_what_nobody_foresaw_tells_nothing(admin: httpx.Client) -> None:
     # A row that no form of ours lets in.
-    Provider.objects.create(name="Odd", kind="openai", options={"model": "x"}, base_url="http://127.0.0.1:9")
-    Provider.objects.update(time_zone="Nowhere/At_all", options="not a mapping")
-    for answer in (admin.get("/api/providers/"), admin.post(f"/api/providers/{Provider.objects.get().pk}/health/")):
-        if answer.status_code >= 400:
-            assert "Traceback" not in answer.text and refusal(answer, answer.status_code)["message"]
+    Provider.objects.create(name="Odd", kind="embedded", options="not a mapping")
+    failed = admin.get("/api/providers/")
+    assert refusal(failed, 500)["code"] == "internal_error" and failed.headers["x-request-id"]
+    assert "mapping" not in failed.text and "Error:" not in failed.text
+
+
+def test_a_failure_before_any_view_has_the_shape_of_its_place(rf: RequestFactory) -> None:
+    native, page = server_error(rf.get("/api/banks/")), server_error(rf.get("/admin/"))
+    assert json.loads(native.content)["error"]["code"] == "internal_error"
+    assert native.status_code == page.status_code == 500 and page["Content-Type"].startswith("text/html")
+    unreadable = bad_request(rf.get("/api/banks/"), SuspiciousOperation())
+    assert json.loads(unreadable.content)["error"]["code"] == "bad_request"
 
 
 def test_a_change_is_in_force_for_speech_at_once(admin: httpx.Client, bank: Bank) -> None:

@@ -19,14 +19,13 @@ from neiroha_site.roles import Role, set_role
 from providers.accounts import account_group, close_account
 from studio import live
 from tests.admin_pages import person
+from tests.people import PASSWORD, QUICK_HASHERS, client_of, member
 from tests.test_live import end_of, socket, until
-
-PASSWORD = "correct horse battery"
 
 
 @pytest.fixture(autouse=True)
 def quick_passwords(settings: Settings) -> None:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    settings.PASSWORD_HASHERS = QUICK_HASHERS
 
 
 @pytest.fixture(autouse=True)
@@ -37,16 +36,7 @@ def patient_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def kim(transactional_db: None) -> User:
-    user = User(username="kim")
-    user.set_password(PASSWORD)
-    set_role(user, Role.VIEWER)
-    return user
-
-
-def client_of(user: User) -> Client:
-    client = Client()
-    client.force_login(user)
-    return client
+    return member(Role.VIEWER, "kim")
 
 
 def deactivate(user: User) -> None:

@@ -165,6 +165,17 @@ def test_the_api_stays_english(client_http: httpx.Client, bank: Bank) -> None:
         assert "content-language" not in answer.headers
 
 
+def test_the_rest_api_stays_english_and_in_utc(client: Client) -> None:
+    Bank.objects.create(name="Stories")
+    save(client, "zh-hans", "Asia/Shanghai")
+    client.cookies["neiroha_zone"] = "Asia/Shanghai"
+    answer = client.get("/api/banks", headers=CHINESE)
+    assert (answer.status_code, language(answer)) == (200, "en")
+    assert answer.json()["results"][0]["created_at"].endswith("Z")
+    refused = client.post("/api/banks", {}, content_type="application/json", headers=CHINESE)
+    assert refused.status_code == 403 and refused.json()["error"]["message"].isascii()
+
+
 def test_they_cost_one_query(client: Client) -> None:
     save(client, "en", "Europe/Berlin")
     for visitor, count in ((client, 1), (Client(), 0)):

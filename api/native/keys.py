@@ -67,6 +67,12 @@ class KeySerializer(RowSerializer[ApiKey]):
             raise serializers.ValidationError(_("Your keys belong to you: leave it out."))
         return owner
 
+    def validate_rate_limit_per_minute(self, limit: int | None) -> int | None:
+        """It would take the place of the limit that holds for everybody."""
+        if not self.request.user.is_superuser:
+            raise serializers.ValidationError(_("Only administrators set a key's limit: leave it out."))
+        return limit
+
     def validate_expires_at(self, moment: datetime | None) -> datetime | None:
         kept = self.instance.expires_at if self.instance else None
         if moment is not None and moment != kept and moment <= timezone.now():

@@ -94,9 +94,10 @@ class ChatCompletionsAdapter(Adapter):
         body = await asyncio.to_thread(chat_body, self.config, request, stream=stream)
         async with self._completion(body, mimo=self._speaks_mimo(request.model)) as answer:
             answer.check()
-            self._address.settled = self._key_worked = True
             sounds = completion_sounds(json_payloads(answer, self.config), request.text, self.config)
-            yield await begin_audio(sounds, answer, self.config)
+            audio = await begin_audio(sounds, answer, self.config)
+            self._address.settled = self._key_worked = True
+            yield audio
 
     @asynccontextmanager
     async def _completion(self, body: bytes, *, mimo: bool) -> AsyncIterator[Answer]:

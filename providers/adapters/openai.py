@@ -76,8 +76,9 @@ class OpenAIAdapter(Adapter):
         body = speech_body(self.config, request, asked)
         async with self._address.ask(_SPEECH_PATH, lambda url: self._exchange("POST", url, json=body)) as answer:
             answer.check()
+            audio = await received_audio(answer, self.config, asked)
             self._address.settled = True
-            yield await received_audio(answer, self.config, asked)
+            yield audio
 
     async def voices(self) -> list[Voice]:
         if is_openai(self.config):

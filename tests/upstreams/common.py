@@ -38,11 +38,11 @@ class Refusal(Exception):
     param: str | None = None
     code: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
-    body: bytes = b""
+    body: bytes | None = None
 
     def content(self) -> bytes:
         error = {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
-        return self.body or json.dumps({"error": error}).encode()
+        return json.dumps({"error": error}).encode() if self.body is None else self.body
 
 
 @dataclass(frozen=True, slots=True)
