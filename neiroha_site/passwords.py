@@ -59,7 +59,7 @@ class ChoosePassword(PasswordResetConfirmView):
         return response
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        return admin.site.each_context(self.request) | {"site_url": None} | super().get_context_data(**kwargs)
+        return admin.site.each_context(self.request) | super().get_context_data(**kwargs)
 
     def render_to_response(self, context: dict[str, Any], **response_kwargs: Any) -> HttpResponse:
         """A link that no longer works is not a page that is found."""

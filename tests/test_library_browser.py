@@ -34,9 +34,7 @@ def browser() -> Iterator[Browser]:
         # Playwright's own loop runs in this thread; Django would take it for an asynchronous caller.
         environment.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
         environment.setitem(adapters._KINDS, "everything", "tests.everything_adapter.EverythingAdapter")
-        started = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=[*FLAGS, *FAKE_MICROPHONE], timeout=120_000
-        )
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, *FAKE_MICROPHONE], timeout=120_000)
         yield started
         started.close()
 

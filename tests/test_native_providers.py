@@ -13,7 +13,7 @@ from django.utils import timezone
 from banks.models import Character
 from providers.audit import AuditEntry
 from providers.models import CatalogueModel, CatalogueVoice, HealthReport, Provider
-from tests.native_api import Caller, code, keyed, names, param, session, without_limits
+from tests.native_api import Caller, answer, code, keyed, names, param, session, without_limits
 
 SECRET = "sk-live-9f8e7d6c5b4a39281706"
 OPENAI = {"name": "Cloud", "kind": "openai", "base_url": "https://tts.example.com/v1"}
@@ -160,6 +160,13 @@ def test_what_a_provider_can_not_be_is_said_at_its_field(manager: Caller, values
     refused = manager.post("providers/", {**OPENAI, **values}, 400)
     assert param(refused) == field and code(refused) in ("invalid_value", "missing_value")
     assert Provider.objects.count() == 1
+
+
+@pytest.mark.parametrize("text", ['{"model": "\\ud800"}', '{"\\udfff": "x"}', '{"model": "x", "a": 1e999}'])
+def test_what_can_not_be_written_again_is_no_option(manager: Caller, text: str) -> None:
+    raw = json.dumps({**OPENAI, "options": "?"}).replace('"?"', text)
+    assert code(answer(manager.ask("POST", "providers/", raw=raw), 400)) == "parse_error"
+    assert not Provider.objects.exists()
 
 
 def test_the_kind_is_given_once(manager: Caller) -> None:

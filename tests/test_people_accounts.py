@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import httpx
 import pytest
+from channels.layers import get_channel_layer
 from django.contrib.auth.models import Group, User
 from django.contrib.sessions.models import Session
 from django.db import transaction
@@ -17,6 +19,7 @@ from api.models import ApiKey
 from banks.models import Bank
 from neiroha_site.roles import Role, set_role
 from providers.accounts import account_group, close_account
+from providers.engine import serving_loops
 from studio import live
 from tests.admin_pages import person
 from tests.people import PASSWORD, QUICK_HASHERS, client_of, member
@@ -112,12 +115,23 @@ def test_other_changes_end_nothing(server: str, kim: User) -> None:
     assert client.get("/admin/").status_code == 200
 
 
-def test_nothing_ends_before_the_change_is_committed(kim: User) -> None:
-    client = client_of(kim)
+def test_nothing_ends_before_the_change_is_committed(server: str, kim: User) -> None:
+    (loop,), layer, group = serving_loops(), get_channel_layer(), account_group(kim.pk)
+
+    def run(work: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, loop).result(60)
+
+    client, channel = client_of(kim), run(layer.new_channel())
+    run(layer.group_add(group, channel))
     with pytest.raises(ZeroDivisionError), transaction.atomic():
         deactivate(User.objects.get(pk=kim.pk))
         raise ZeroDivisionError
+    run(layer.group_send(group, {"type": "the.next"}))
+    assert run(layer.receive(channel)) == {"type": "the.next"}
     assert client.get("/admin/").status_code == 200
+    deactivate(User.objects.get(pk=kim.pk))
+    assert run(layer.receive(channel)) == {"type": "account.closed"}
+    run(layer.group_discard(group, channel))
 
 
 def test_what_changed_without_a_signal_is_closed_by_hand(kim: User) -> None:

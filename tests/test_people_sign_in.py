@@ -13,14 +13,17 @@ import pytest
 from django.contrib.auth.hashers import MD5PasswordHasher
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
+from django.db import connections
 from django.db.models import F
 from django.test import Client
+from django.utils import timezone
 from pytest_django import Settings
 
 from neiroha_site.guessing import (
     FIRST_PAUSE,
     LONGEST_PAUSE,
     MEMORY,
+    Counter,
     attempt,
     for_account,
     for_address,
@@ -31,7 +34,7 @@ from neiroha_site.guessing import (
 )
 from neiroha_site.models import FailedSignIns
 from neiroha_site.sign_in import BROWSER_COOKIE
-from providers.audit import AuditEntry, Change
+from providers.audit import AuditEntry, Change, record
 from tests.admin_pages import person
 
 DOOR = "/admin/login/"
@@ -193,14 +196,20 @@ def test_strangers_can_not_lock_out_a_browser_that_knows_the_account(ada: User) 
     fail(FREE, address="192.0.2.66")
     assert enter(password=PASSWORD, address="192.0.2.77").status_code == 429
     assert enter(password=PASSWORD, client=known).status_code == 302
-    # It has its own count, and knows that account only.
+    # It has a count of its own.
     known.post("/admin/logout/")
     for _ in range(FREE):
         assert enter(client=known).status_code == 200
     assert enter(password=PASSWORD, client=known).status_code == 429
-    bob = User.objects.create_superuser("bob", password=PASSWORD)
-    fail(FREE, bob.username, address="192.0.2.88")
-    assert enter(bob.username, PASSWORD, client=known, address="192.0.2.89").status_code == 429
+
+
+def test_a_browser_that_knows_one_account_is_a_stranger_to_others(ada: User) -> None:
+    User.objects.create_superuser("bob", password=PASSWORD)
+    browser = Client()
+    assert enter(password=PASSWORD, client=browser).status_code == 302
+    browser.post("/admin/logout/")
+    fail(FREE, "bob", address="192.0.2.88")
+    assert enter("bob", PASSWORD, client=browser).status_code == 429
 
 
 @pytest.mark.parametrize("forged", ["", "x", "e30:1abc:def", "a" * 4000])
@@ -306,6 +315,32 @@ def test_failures_and_pauses_stand_in_the_audit_trail(ada: User) -> None:
     assert {entry.object_name for entry in entries[:FREE]} == {"ada"}
     assert entries[0].address == "192.0.2.1" and entries[0].url == f"/admin/auth/user/{ada.pk}/change/"
     assert (entries[-1].object_name, entries[-1].details) == ("", "There is no account of this name.")
+
+
+def test_the_trail_forgets_old_failures_and_nothing_else(ada: User) -> None:
+    record(None, ada, Change.CHANGED, "By a command.")
+    fail(2)
+    AuditEntry.objects.update(at=timezone.now() - timedelta(days=91))
+    fail(1)
+    kept = AuditEntry.objects.order_by("at").values_list("change", flat=True)
+    assert list(kept) == [Change.CHANGED, Change.SIGN_IN_FAILED]
+
+
+def test_no_attempt_is_lost_among_many(transactional_db: None) -> None:
+    account, threads, times = for_account("ada"), 6, 10
+    together = Barrier(threads)
+
+    def tries(number: int) -> None:
+        together.wait(60)
+        try:
+            for _ in range(times):
+                attempt([Counter(account.key, free=10_000)])
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(tries, range(threads)))
+    assert FailedSignIns.objects.get().count == threads * times
 
 
 # What ends a pause

@@ -56,7 +56,6 @@ class NativeView(APIView):
     throttle_classes: Any = (NativeThrottle,)
     parser_classes: Any = (StrictJSONParser,)
     content_negotiation_class = AnyAccept
-    metadata_class = None
     serves_limited_keys = False
     query_class: ClassVar[type[Query] | None] = None
 
