@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
+from banks.listen import listen
 from banks.views import avatar, reference
 from neiroha_site.setup import SetupView
 
@@ -12,6 +13,7 @@ handler500 = "api.native.errors.server_error"
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
+    path("admin/listen/<int:pk>/", listen, name="listen"),
     path("admin/", admin.site.urls),
     path("api/", include("api.native.urls")),
     path("setup", SetupView.as_view(), name="setup"),

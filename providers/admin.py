@@ -9,6 +9,7 @@ from django.db.models.functions import Length
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -19,6 +20,10 @@ from providers.admin_base import ArchivedFilter, ModelAdmin
 from providers.forms import OPTION_PREFIX, CatalogueVoiceForm, for_kind, stored_key_length
 from providers.models import CatalogueEntry, CatalogueModel, CatalogueVoice, Provider
 from providers.pages import BackendPagesAdmin, catalogue_counts, health_mark, health_of, of_limit, used_today
+from providers.speech import TaskMode
+
+# Listening spends of the provider's limits, so it is for those who work with voices.
+LISTEN_RIGHTS = ("providers.change_provider", "banks.add_character")
 
 LIMITS: list[Any] = [
     ("max_concurrency", "timeout_seconds"),
@@ -33,8 +38,8 @@ LIMITS: list[Any] = [
 class ProviderAdmin(BackendPagesAdmin):
     list_display = [
         "name",
+        "switch",
         "kind_label",
-        "enabled",
         "health_state",
         "availability",
         "character_count",
@@ -44,6 +49,19 @@ class ProviderAdmin(BackendPagesAdmin):
     list_filter = [ArchivedFilter, "enabled"]
     search_fields = ["name", "base_url"]
     readonly_fields = ["kind_label", "key_state", "used_today"]
+    switch_field = "enabled"
+
+    class Media:
+        css = {"all": ["neiroha/lists.css"]}
+        js = ["neiroha/order.js"]
+
+    def may_switch(self, row: Provider) -> bool:
+        return row.kind in adapters.kinds() and super().may_switch(row)
+
+    def switched_text(self, row: Provider, *, on: bool) -> str:
+        if on:
+            return _("“%s” is switched on.") % row
+        return _("“%s” is switched off: no character speaks through it until it is switched on.") % row
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Provider]:
         """Without the key itself, so that a page can neither show it nor fail on one that can't be decrypted."""
@@ -73,8 +91,8 @@ class ProviderAdmin(BackendPagesAdmin):
 
     def get_fieldsets(self, request: HttpRequest, obj: Provider | None = None) -> Any:
         if obj and not self.has_change_permission(request, obj):
-            connection = ["kind_label", "name", "base_url", "key_state", "enabled", "position"]
-            return [(None, {"fields": connection}), (_("Limits"), {"fields": [*LIMITS, "used_today"]})]
+            connection = ["kind_label", "name", "base_url", "key_state", "enabled"]
+            return [(None, {"fields": connection}), (_("Limits"), {"fields": ["used_today", *LIMITS]})]
         capabilities = adapters.adapter_class(obj.kind if obj else request.GET["kind"]).capabilities
         at_address = ["base_url"] if capabilities.needs_base_url else []
         # A server at an address may ask for a key even where its kind does not.
@@ -83,9 +101,9 @@ class ProviderAdmin(BackendPagesAdmin):
             key = ["key_state", "key", "remove_key"]
         options = [OPTION_PREFIX + option.name for option in capabilities.provider_options]
         return [
-            (None, {"fields": ["kind_label", "name", *at_address, *key, "enabled", "position"]}),
+            (None, {"fields": ["kind_label", "name", *at_address, *key, "enabled"]}),
             *([(_("Options"), {"fields": options})] if options else []),
-            (_("Limits"), {"fields": [*LIMITS, *(["used_today"] if obj else [])]}),
+            (_("Limits"), {"fields": [*(["used_today"] if obj else []), *LIMITS]}),
         ]
 
     def _choose_kind(self, request: HttpRequest) -> TemplateResponse:
@@ -226,10 +244,38 @@ class CatalogueAdmin[E: CatalogueEntry](ModelAdmin[E]):
 @admin.register(CatalogueVoice)
 class CatalogueVoiceAdmin(CatalogueAdmin[CatalogueVoice]):
     form = CatalogueVoiceForm
+    list_before_template = "admin/providers/voices_head.html"
     list_display = ["external_id", "name", "origin", "language", "gender", "style_names", "model", "task_mode"]
     list_filter = [ProviderFilter, OriginFilter, "task_mode"]
     search_fields = ["external_id", "name", "language", "description", "styles", "model"]
     fields = ["provider", "external_id", "name", "language", "gender", "description", "styles", "model", "task_mode"]
+    list_display_links = ["external_id"]
+
+    class Media:
+        css = {"all": ["neiroha/lists.css"]}
+        js = ["neiroha/listen.js"]
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        may_listen = any(request.user.has_perm(right) for right in LISTEN_RIGHTS)
+        return [*(["listen"] if may_listen else []), *super().get_list_display(request)]
+
+    @admin.display(description=gettext_lazy("listen"))
+    def listen(self, voice: CatalogueVoice) -> SafeString:
+        """Works by script alone. Voices that need a recording or a description can't be heard like this."""
+        if voice.task_mode not in ("", TaskMode.PRESET):
+            return SafeString("")
+        return format_html(
+            '<button class="nr-listen" type="button" hidden data-nr-listen="{}" data-nr-state="idle" data-nr-name="{}"'
+            ' data-nr-play="{}" data-nr-stop="{}" aria-label="{}" title="{}">'
+            '<span class="material-symbols-outlined" aria-hidden="true">play_arrow</span></button>'
+            '<span class="nr-listen-reason nr-error" role="alert" hidden></span>',
+            reverse("listen", args=[voice.pk]),
+            voice,
+            _("Listen to %s") % voice,
+            _("Stop %s") % voice,
+            _("Listen to %s") % voice,
+            _("Listen to %s") % voice,
+        )
 
     @admin.display(description=gettext_lazy("styles"))
     def style_names(self, voice: CatalogueVoice) -> str:

@@ -23,13 +23,14 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from providers import adapters
+from providers.abilities import abilities
 from providers.adapters.base import Adapter, BackendLogs, ModelControl, VoiceRegistry
-from providers.admin_base import ArchivableAdmin
 from providers.catalogue import Fetched, check_health, fetch_all
 from providers.engine import Engine, ask_engine
 from providers.errors import SpeechError, UpstreamRejected, UpstreamTimeout
 from providers.forms import RegisteredVoiceForm
 from providers.models import CatalogueModel, CatalogueVoice, HealthReport, Provider, UsageMinute
+from providers.row_controls import RowControlsAdmin
 from providers.speech import ProviderConfig
 
 # What somebody in front of a browser waits for a list; loading a model has the provider's own time limit.
@@ -243,7 +244,7 @@ def shown_voice(profile: dict[str, object]) -> dict[str, Any]:
     }
 
 
-class BackendPagesAdmin(ArchivableAdmin[Provider]):
+class BackendPagesAdmin(RowControlsAdmin[Provider]):
     """The buttons and pages around a provider. All of them ask for the right to change it."""
 
     change_form_outer_before_template = "admin/providers/provider/panel.html"
@@ -284,6 +285,7 @@ class BackendPagesAdmin(ArchivableAdmin[Provider]):
             "outdated": report is not None and provider.updated_at > report.checked_at,
             "backend_url": backend_pages(report),
             "catalogue": catalogue_counts(provider),
+            "abilities": abilities(adapter, provider.piece_characters) if adapter else [],
             "may_press": may_press,
             "actions": [(action, ACTION_LABELS.get(action, action)) for action in actions] if may_press else [],
             "has_log": may_press and adapter is not None and issubclass(adapter, BackendLogs),
