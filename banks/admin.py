@@ -66,7 +66,7 @@ class BanksInline(TabularInline[Membership, Character]):
 @admin.register(Bank)
 class BankAdmin(BankImportAdmin):
     form = BankForm
-    list_display = ["name", "active_switch", "public", "member_count", "default_character"]
+    list_display = ["name", "switch", "public", "member_count", "default_character"]
     list_display_links = ["name"]
     list_filter = [ArchivedFilter, "active", "public"]
     list_before_template = "admin/banks/intro.html"
@@ -80,7 +80,7 @@ class BankAdmin(BankImportAdmin):
     fields = ["name", "description", "active", "public", "position", "default_character"]
 
     class Media:
-        css = {"all": ["neiroha/banks.css"]}
+        css = {"all": ["neiroha/banks.css", "neiroha/lists.css"]}
         js = ["neiroha/order.js"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Bank]:

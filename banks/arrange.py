@@ -1,52 +1,16 @@
-"""Putting banks in order, and characters into banks. Each function is one transaction."""
+"""Putting characters into banks. Each function is one transaction."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from django.core.files.base import ContentFile
 from django.db import transaction
-from django.db.models import Max
 from django.db.models.fields.files import FieldFile
 from django.utils.translation import gettext as _
 
 from banks.models import Bank, Character, Membership, free_name
-from providers.versions import bump
-
-
-def last_position() -> int:
-    """Of the banks; -1 where there is none."""
-    last: int | None = Bank.objects.present().aggregate(last=Max("position"))["last"]
-    return -1 if last is None else last
-
-
-@transaction.atomic
-def order_banks(wanted: Sequence[int]) -> None:
-    """The banks with these primary keys in this order, in the places that they have among all the others."""
-    banks = {bank.pk: bank for bank in Bank.objects.present()}
-    moved = iter([banks[pk] for pk in dict.fromkeys(wanted) if pk in banks])
-    _number([next(moved) if pk in set(wanted) else bank for pk, bank in banks.items()])
-
-
-@transaction.atomic
-def shift_bank(bank: Bank, places: int) -> None:
-    """One place up (-1) or down (1); at the end of the list it stays."""
-    banks = list(Bank.objects.present())
-    at = banks.index(bank)
-    banks.insert(max(at + places, 0), banks.pop(at))
-    _number(banks)
-
-
-def _number(banks: Iterable[Bank]) -> None:
-    changed = []
-    for position, bank in enumerate(banks):
-        if bank.position != position:
-            bank.position = position
-            changed.append(bank)
-    if changed:
-        Bank.objects.bulk_update(changed, ["position"])
-        bump()
 
 
 @transaction.atomic

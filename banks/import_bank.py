@@ -11,7 +11,6 @@ from django.db import transaction
 from django.db.models.fields.files import FieldFile
 from django.utils.translation import gettext as _
 
-from banks.arrange import last_position
 from banks.bundle import Bundle, CharacterEntry, ProviderEntry, RecordingEntry
 from banks.bundle_zip import BundleFile, opened_bundle
 from banks.images import avatar_image
@@ -21,6 +20,7 @@ from providers import adapters
 from providers.audio import to_reference_wav
 from providers.errors import BadAudio
 from providers.models import Provider
+from providers.order import last_position
 
 type Chosen = Mapping[ProviderEntry, Provider]
 
@@ -141,7 +141,7 @@ class _Incoming:
             name=free_name(Bank, self.bundle.name),
             description=self.bundle.description,
             active=active,
-            position=last_position() + 1,
+            position=last_position(Bank) + 1,
             default_character=None if default is None else self.characters[default],
         )
         _clean(bank, self.bundle.name)

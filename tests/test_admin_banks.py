@@ -206,7 +206,7 @@ def test_the_switch_works_without_opening_the_bank(admin: Client, stories: Bank)
     response = admin.post(
         f"{LIST}{stories.pk}/switch/", {"active": "off"}, headers={"referer": f"http://testserver{LIST}?q=s"}
     )
-    assert response["Location"] == f"http://testserver{LIST}?q=s"
+    assert response["Location"] == f"http://testserver{LIST}?q=s#nr-switch-{stories.pk}"
     stories.refresh_from_db()
     assert not stories.active and load_roster().banks == ()
     assert LogEntry.objects.get().get_change_message() == "Switched off."
@@ -217,7 +217,7 @@ def test_the_switch_works_without_opening_the_bank(admin: Client, stories: Bank)
 @pytest.mark.parametrize("elsewhere", ["", "https://evil.example/", "//evil.example/x", "javascript:alert(1)"])
 def test_the_switch_leads_nowhere_else(admin: Client, stories: Bank, elsewhere: str) -> None:
     response = admin.post(f"{LIST}{stories.pk}/switch/", {"active": "on"}, headers={"referer": elsewhere})
-    assert response["Location"] == LIST
+    assert response["Location"] == f"{LIST}#nr-switch-{stories.pk}"
 
 
 def test_banks_go_up_and_down_and_stay_at_the_ends(admin: Client, three: list[Bank]) -> None:

@@ -199,12 +199,12 @@ def test_banks_are_switched_and_put_in_order(visit: Visit, house: Bank) -> None:
     page = visitor.page
     page.goto("/admin/banks/bank/?q=e")
     visitor.shot("banks-list")
-    switch = page.get_by_role("switch", name="News is active")
+    switch = page.get_by_role("switch", name="News: active")
     expect(switch).to_have_attribute("aria-checked", "false")
     switch.focus()
     page.keyboard.press("Enter")
     expect(page.get_by_text("“News” is active: a model of the API.")).to_be_visible()
-    expect(page.get_by_role("switch", name="News is active")).to_have_attribute("aria-checked", "true")
+    expect(page.get_by_role("switch", name="News: active")).to_have_attribute("aria-checked", "true")
     assert "q=e" in page.url and Bank.objects.get(name="News").active
 
     page.goto("/admin/banks/bank/")
