@@ -113,8 +113,8 @@ class CharacterAdmin(CharacterPagesAdmin):
     inlines = [BanksInline]
 
     class Media:
-        css = {"all": ["neiroha/banks.css"]}
-        js = ["neiroha/character.js"]
+        css = {"all": ["neiroha/banks.css", "neiroha/lists.css"]}
+        js = ["neiroha/character.js", "neiroha/listen.js"]
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.suggestions_view)

@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy, gettext_noop, ngettext
 from banks.arrange import copy_into, duplicate, move, share
 from banks.models import Bank, Character, Membership
 from banks.place_form import COPY, MOVE, SHARE, PlaceForm
+from providers.admin import may_listen
 from providers.admin_base import ArchivableAdmin
 
 NOTES = {
@@ -53,6 +54,7 @@ class CharacterPagesAdmin(ArchivableAdmin[Character]):
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         character: Character | None = context.get("original")
         present = character is not None and character.archived_at is None
+        context["may_listen"] = may_listen(request.user)
         context["may_duplicate"] = present and self._may_duplicate(request)
         return super().render_change_form(request, context, *args, **kwargs)
 

@@ -23,6 +23,7 @@ from providers import adapters
 from providers.forms import NamesField, refuse_taken_name
 from providers.models import CatalogueVoice, Provider
 from providers.option_fields import chosen_options, option_fields, stored_initial
+from providers.speech import TaskMode
 
 if TYPE_CHECKING:
     _BankModelForm = forms.ModelForm[Bank]
@@ -231,9 +232,10 @@ def suggestions(provider: Provider, words: str = "", *, linked: bool) -> dict[st
     }
 
 
-def _suggestion(voice: CatalogueVoice) -> dict[str, str]:
+def _suggestion(voice: CatalogueVoice) -> dict[str, Any]:
     described = (voice.name, voice.language, voice.gender, voice.model, voice.task_mode)
-    return {"id": voice.external_id, "label": " · ".join(filter(None, described))}
+    heard = voice.pk if voice.task_mode in ("", TaskMode.PRESET) else None
+    return {"id": voice.external_id, "label": " · ".join(filter(None, described)), "listen": heard}
 
 
 def reference_choices() -> dict[str, Any]:

@@ -18,7 +18,7 @@ from banks.roster import Speaker
 from banks.samples import sample
 from banks.speak import Wish, speak
 from providers import adapters
-from providers.admin import LISTEN_RIGHTS
+from providers.admin import may_listen
 from providers.engine import Engine, ask_engine
 from providers.errors import BadAudio, ProviderUnavailable, QueueCancelled, SpeechError
 from providers.models import CatalogueVoice, Provider
@@ -32,7 +32,7 @@ MAX_BYTES = 16 * 1024 * 1024
 @staff_member_required
 def listen(request: HttpRequest, pk: int) -> HttpResponse:
     """A sentence in the voice's language, as MP3; a failure as JSON with its reason. For the page's script."""
-    if not any(request.user.has_perm(right) for right in LISTEN_RIGHTS):
+    if not may_listen(request.user):
         raise PermissionDenied
     voices = CatalogueVoice.objects.select_related("provider").defer("provider__api_key")
     voice = get_object_or_404(voices, pk=pk)

@@ -22,9 +22,6 @@ from providers.models import CatalogueEntry, CatalogueModel, CatalogueVoice, Pro
 from providers.pages import BackendPagesAdmin, catalogue_counts, health_mark, health_of, of_limit, used_today
 from providers.speech import TaskMode
 
-# Listening spends of the provider's limits, so it is for those who work with voices.
-LISTEN_RIGHTS = ("providers.change_provider", "banks.add_character")
-
 LIMITS: list[Any] = [
     ("max_concurrency", "timeout_seconds"),
     "piece_characters",
@@ -241,6 +238,11 @@ class CatalogueAdmin[E: CatalogueEntry](ModelAdmin[E]):
         return format_html('<span class="nr-tag">{}</span>', _("By hand") if entry.by_hand else _("Listed"))
 
 
+def may_listen(user: Any) -> bool:
+    """It spends of the provider's limits, so it is for those who work with voices."""
+    return any(user.has_perm(right) for right in ("providers.change_provider", "banks.add_character"))
+
+
 @admin.register(CatalogueVoice)
 class CatalogueVoiceAdmin(CatalogueAdmin[CatalogueVoice]):
     form = CatalogueVoiceForm
@@ -256,8 +258,7 @@ class CatalogueVoiceAdmin(CatalogueAdmin[CatalogueVoice]):
         js = ["neiroha/listen.js"]
 
     def get_list_display(self, request: HttpRequest) -> Any:
-        may_listen = any(request.user.has_perm(right) for right in LISTEN_RIGHTS)
-        return [*(["listen"] if may_listen else []), *super().get_list_display(request)]
+        return [*(["listen"] if may_listen(request.user) else []), *super().get_list_display(request)]
 
     @admin.display(description=gettext_lazy("listen"))
     def listen(self, voice: CatalogueVoice) -> SafeString:

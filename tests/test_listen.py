@@ -15,6 +15,7 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
+from banks.models import Character
 from banks.samples import LONGEST, SAMPLES, sample
 from providers.models import CatalogueModel, CatalogueVoice, Provider
 from providers.queue import Priority
@@ -231,6 +232,18 @@ def test_those_who_work_with_voices_may_listen(upstream: OpenAIUpstream, right: 
     worker = person(right, "providers.view_provider")
     assert f'data-nr-listen="{path()}"' in worker.get(VOICES).content.decode()
     assert worker.post(path()).status_code == 200
+
+
+@pytest.mark.parametrize(("right", "offered"), [(MAKE, True), ("banks.change_character", False)])
+def test_the_form_of_a_character_offers_it_to_those(upstream: OpenAIUpstream, right: str, offered: bool) -> None:
+    provider = Provider.objects.get()
+    character = Character.objects.create(name="Heart", provider=provider, voice="alloy")
+    worker = person(right, "banks.view_character")
+    page = worker.get(f"/admin/banks/character/{character.pk}/change/")
+    assert page.status_code == 200
+    assert ("data-nr-listen-beside" in page.content.decode()) is offered
+    (voice,) = worker.get(f"/admin/banks/character/suggestions/?provider={provider.pk}").json()["voice"]
+    assert voice["listen"] == only().pk
 
 
 def test_only_a_post_with_its_token_counts(upstream: OpenAIUpstream) -> None:

@@ -211,6 +211,34 @@ def test_another_voice_ends_the_first_and_frees_its_place(visit: Visit, upstream
 
 
 @pytest.mark.parametrize(("width", "dark"), BOTH, ids=["wide-light", "narrow-dark"])
+def test_the_voice_of_a_character_is_heard_before_it_is_saved(
+    visit: Visit, upstream: OpenAIUpstream, width: int, dark: bool
+) -> None:
+    visitor = visit(width=width, dark=dark)
+    page = visitor.page
+    provider = Provider.objects.get()
+    page.goto(f"/admin/banks/character/add/?provider={provider.pk}")
+    button = page.get_by_role("button", name="Listen to the voice")
+    expect(page.locator("#nr-voice-list option")).to_have_count(4)
+    expect(button).to_be_hidden()
+    page.fill("#id_voice", "echo")
+    button.click()
+    expect(heard(page)).to_have_count(1)
+    visitor.shot(f"character-listen-{width}", full=False)
+    visitor.assert_fits(width)
+    assert [sent["voice"] for sent in upstream.spoken] == ["echo"]
+    page.fill("#id_voice", "coral")
+    expect(heard(page)).to_have_count(0)
+    button.click()
+    expect(heard(page)).to_have_count(1)
+    assert [sent["voice"] for sent in upstream.spoken] == ["echo", "coral"]
+    for silent in ("mould", "nobody-lists-this"):
+        page.fill("#id_voice", silent)
+        expect(page.locator(".nr-listen-row")).to_be_hidden()
+        expect(heard(page)).to_have_count(0)
+
+
+@pytest.mark.parametrize(("width", "dark"), BOTH, ids=["wide-light", "narrow-dark"])
 def test_the_reason_stands_beside_the_button(
     browser: Browser, server: str, upstream: OpenAIUpstream, width: int, dark: bool
 ) -> None:

@@ -43,13 +43,15 @@ document.addEventListener("DOMContentLoaded", () => {
   }
 
   function offer(name, entries) {
-    const options = entries.map(({ id, label }) => {
+    const options = entries.map(({ id, label, listen }) => {
       const option = document.createElement("option");
       option.value = id;
       option.label = label;
+      if (listen) option.dataset.nrVoice = listen;
       return option;
     });
     document.getElementById(`nr-${name}-list`)?.replaceChildren(...options);
+    document.getElementById(`id_${name}`)?.dispatchEvent(new Event("nr-offered"));
   }
 
   function tell({ text, action, url }) {

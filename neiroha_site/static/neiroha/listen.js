@@ -91,4 +91,32 @@ document.addEventListener("DOMContentLoaded", () => {
   });
   document.addEventListener("keydown", (event) => { if (event.key === "Escape") stop(); });
   for (const button of document.querySelectorAll("[data-nr-listen]")) button.hidden = false;
+
+  // Beside a field that a voice is chosen in: for as long as a voice that the provider lists stands there.
+  const template = document.querySelector("[data-nr-listen-beside]");
+  const voice = document.getElementById("id_voice");
+  if (template && voice) accompany();
+
+  function accompany() {
+    const row = document.createElement("div");
+    row.className = "nr-listen-row";
+    row.append(template.content.cloneNode(true));
+    voice.after(row);
+    const button = row.querySelector("button");
+    const follow = () => {
+      const offered = document.getElementById(voice.getAttribute("list"))?.options ?? [];
+      const key = [...offered].find((one) => one.value === voice.value)?.dataset.nrVoice;
+      const address = key ? template.dataset.nrAddress.replace("/0/", `/${key}/`) : "";
+      if (button.dataset.nrListen === address) return;
+      if (current?.button === button) stop();
+      tell(button, "");
+      button.dataset.nrListen = address;
+      button.dataset.nrName = voice.value;
+      row.hidden = !address;
+    };
+    row.hidden = true;
+    voice.addEventListener("input", follow);
+    voice.addEventListener("nr-offered", follow);
+    follow();
+  }
 });
