@@ -47,6 +47,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
             (_("Keys"), "key", "api", "apikey"),
             (_("Request log"), "receipt_long", "api", "requestlog"),
             (_("Server settings"), "tune", "api", "serversettings"),
+            (_("REST API"), "code", "api", "apikey", "native-docs"),
         ]),
         (_("People"), [
             (_("Users"), "person", "auth", "user"),

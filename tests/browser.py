@@ -41,11 +41,16 @@ def chromium() -> Iterator[Browser]:
 class Visitor:
     """One person's browser window. `complaints` holds console errors, page errors and answers from 400 up."""
 
-    def __init__(self, browser: Browser, address: str, *, width: int = WIDE, dark: bool = False) -> None:
+    def __init__(
+        self, browser: Browser, address: str, *, width: int = WIDE, dark: bool = False, locale: str = "en-US"
+    ) -> None:
         self.address = address
         self.complaints: list[str] = []
         self.context: BrowserContext = browser.new_context(
-            viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light", base_url=address
+            viewport={"width": width, "height": 900},
+            color_scheme="dark" if dark else "light",
+            base_url=address,
+            locale=locale,
         )
         self.context.set_default_timeout(60_000)
         self.page: Page = self.context.new_page()

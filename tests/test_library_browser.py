@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -157,7 +158,8 @@ def test_a_voice_is_recorded_in_the_browser(visit: Visit, transactional_db: None
     page = visitor.page
     page.goto("/admin/banks/referenceaudio/add/")
     page.get_by_role("button", name="Start recording").click()
-    expect(page.locator("[data-nr-clock]")).to_have_text("0:02")
+    # Two seconds or more: on a busy machine nobody may be looking at the very second.
+    expect(page.locator("[data-nr-clock]")).to_have_text(re.compile(r"^0:(0[2-9]|[1-5]\d)$"))
     visitor.shot("library-recording-now")
     page.get_by_role("button", name="Stop").click()
     expect(page.get_by_text("This is what is uploaded when you save.")).to_be_visible()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -22,8 +23,9 @@ from providers.queue import Priority
 from providers.speech import AudioFormat
 from studio.audio import asked_part
 from studio.cards import file_name, waveform_path
-from studio.files import folder
-from studio.models import MEGABYTE, StudioSettings, Take, TakeState
+from studio.files import QuotaSpent, StorageFailed, StorageFull, folder
+from studio.models import MEGABYTE, MOST_OPEN, StudioSettings, Take, TakeState
+from studio.runner import TakeBroken
 from studio.views import A_PAGE
 from tests.conftest import add_character
 from tests.hearing import assert_heard
@@ -680,3 +682,31 @@ def test_settings_are_for_those_who_may_change_them(ann: User) -> None:
     assert signed_in(ann).get("/admin/studio/studiosettings/").status_code == 403
     for path in ("/admin/studio/studiosettings/add/", "/admin/studio/studiosettings/1/delete/"):
         assert signed_in(somebody(f"boss{len(path)}", superuser=True)).get(path).status_code == 403
+
+
+# The documentation.
+
+DOCS = Path(__file__).resolve().parent.parent / "docs" / "studio.md"
+
+
+def documented(section: str) -> list[list[str]]:
+    """The cells of the tables under a heading."""
+    text = DOCS.read_text().split(f"\n## {section}\n", 1)[1].split("\n## ", 1)[0]
+    return [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in text.splitlines() if line[:3] == "| `"]
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    text = DOCS.read_text()
+    edited = [field for field in StudioSettings._meta.concrete_fields if not field.primary_key]
+    assert len(edited) == 3
+    for field in edited:
+        assert f"| {field.verbose_name} | `{field.name}` | `{field.default}` |" in text
+    assert f"can have {MOST_OPEN} takes in progress" in text
+
+
+def test_every_code_and_right_of_ours_is_documented() -> None:
+    own = {StorageFull, StorageFailed, QuotaSpent, TakeBroken}
+    expected = {error.code: "no" if error.permanent else "yes" for error in own} | {"interrupted": "yes"}
+    assert {row[0].strip("`"): row[1] for row in documented("When a take fails")} == expected
+    rights = {row[0].strip("`") for row in documented("Who may do what")}
+    assert rights == {*PRODUCER, "studio.change_studiosettings"}
