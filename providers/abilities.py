@@ -41,7 +41,7 @@ def abilities(adapter: type[Adapter], piece_characters: int = 0) -> list[tuple[s
 
 
 def _listed(words: Iterable[str]) -> str:
-    text = ", ".join(words)
+    text = _(", ").join(words)
     return text[:1].upper() + text[1:]
 
 
