@@ -101,7 +101,7 @@ class BankAdmin(BankImportAdmin):
 class CharacterAdmin(CharacterPagesAdmin):
     form = CharacterForm
     list_display = ["thumbnail", "name", "enabled", "provider", "task_mode", "bank_names"]
-    list_display_links = ["thumbnail", "name"]
+    list_display_links = ["name"]
     list_before_template = "admin/banks/intro.html"
     intro = gettext_lazy(
         "A character is a voice with a name: a provider, and how it speaks through it."

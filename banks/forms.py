@@ -173,6 +173,9 @@ class MembershipForm(_MembershipModelForm):
                 field.queryset = selectable
                 if field.disabled:
                     self._keep(field, name)
+        for field in self.fields.values():
+            # A table's cells have no label of their own for a screen reader.
+            field.widget.attrs["aria-label"] = str(field.label)
 
     def _keep(self, field: forms.ModelChoiceField[Any], name: str) -> None:
         """Its only choice is already at hand: a bank's page has many of these, which must not cost a query each."""

@@ -77,7 +77,7 @@ def installed(tmp_path: Path) -> Path:
     """The product's packages without the tests, as an installation has them."""
     folder = tmp_path / "installed"
     folder.mkdir()
-    for name in ("api", "banks", "providers", "neiroha_site", "templates"):
+    for name in ("api", "banks", "providers", "studio", "neiroha_site", "templates"):
         (folder / name).symlink_to(ROOT / name)
     return folder
 
