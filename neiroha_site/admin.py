@@ -8,6 +8,7 @@ from django.contrib import admin
 from django.contrib.admin.options import ActionLocation
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.models import Group, User
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import URLPattern, path
 
@@ -45,6 +46,10 @@ admin.site.register(AuditEntry, AuditEntryAdmin)
 @admin.register(Group)
 class GroupAdmin(DjangoGroupAdmin, ModelAdmin[Group]):
     """Further groups. Who may change one may give all rights to its members, so only an administrator may."""
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Group]:
+        # Each right names its kind of thing.
+        return super().get_queryset(request).prefetch_related("permissions__content_type")
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return is_administrator(request)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping
+from contextvars import Context
 from importlib import import_module
 from ipaddress import ip_network
 from typing import Any
@@ -51,7 +53,10 @@ class HttpRouter:
             await self.native({**scope, "root_path": ""}, receive, send)
         else:
             # A client's header must not move our addresses.
-            await self._pages({**scope, "root_path": ""}, receive, send)
+            pages = self._pages({**scope, "root_path": ""}, receive, send)
+            # A request that comes while the answer before it on its connection ends would share that one's context, and
+            # so its thread, which ends with it and leaves its database connection open.
+            await asyncio.create_task(pages, context=Context())
 
     async def _pages(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Django takes a body in whole, on disk, before any view can refuse it: so it is bounded here."""

@@ -145,7 +145,7 @@ class TakeFilter(forms.Form):
     def __init__(self, data: Any, visible: TakeQuerySet) -> None:
         super().__init__(data)
         self.visible = visible
-        spoken = Character.objects.filter(takes__in=visible).distinct().values_list("pk", "name")
+        spoken = Character.objects.filter(pk__in=visible.order_by().values("character")).values_list("pk", "name")
         self.fields["character"].choices = [("", _("All")), *spoken]  # type: ignore[attr-defined]
 
     def found(self) -> TakeQuerySet:

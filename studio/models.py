@@ -164,6 +164,9 @@ class Take(models.Model):
         verbose_name_plural = _("takes")
         indexes = [
             models.Index(fields=["owner", "-created_at", "-id"], name="take_of_owner"),
+            models.Index(fields=["-created_at", "-id"], name="take_newest"),
+            models.Index(fields=["owner", "size"], name="take_quota"),
+            models.Index(fields=["owner", "character"], name="take_characters"),
             models.Index(fields=["state", "created_at"], name="take_state"),
             models.Index(fields=["kept", "created_at"], name="take_retention"),
             models.Index(fields=["file"], name="take_file"),

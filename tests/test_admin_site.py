@@ -58,11 +58,17 @@ def test_the_sidebar_shows_what_one_may_see(admin: Client) -> None:
         return [str(item["title"]) for group in groups for item in group["items"]]
 
     voices = ["Banks", "Characters", "Reference audio"]
-    connections, api = ["Providers", "Queue", "Troubleshooting"], ["Keys", "Request log", "Server settings"]
+    connections, api = ["Providers", "Queue", "Troubleshooting"], ["Keys", "Request log", "Server settings", "REST API"]
     people, studio = ["Users", "Groups", "Audit trail"], ["Quick TTS", "Takes", "Studio settings"]
     assert titles(admin) == ["Dashboard", *studio, *voices, *connections, *api, *people, "Preferences"]
     assert titles(person("providers.view_provider")) == ["Dashboard", *connections, "Preferences"]
-    assert titles(person("banks.view_bank", "api.change_apikey")) == ["Dashboard", "Banks", "Keys", "Preferences"]
+    assert titles(person("banks.view_bank", "api.change_apikey")) == [
+        "Dashboard",
+        "Banks",
+        "Keys",
+        "REST API",
+        "Preferences",
+    ]
     assert titles(person("auth.change_user")) == ["Dashboard", "Preferences"]
 
 

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from api.models import Access, ServerSettings
-from neiroha_site.setup import SetupToken
+from neiroha_site.first_run import SetupToken
 from providers.models import CatalogueVoice
 from studio.models import Take
 from tests.browser import NARROW, WIDE, Visitor

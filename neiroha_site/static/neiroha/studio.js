@@ -87,10 +87,11 @@ document.addEventListener("DOMContentLoaded", () => {
   document.addEventListener("play", (event) => {
     for (const other of document.querySelectorAll("audio")) if (other !== event.target) other.pause();
   }, true);
-  document.addEventListener("timeupdate", (event) => {
-    const { currentTime, duration } = event.target;
-    if (duration > 0) wave(event.target)?.style.setProperty("--nr-played", `${(100 * currentTime) / duration}%`);
-  }, true);
+  function mark(audio) {
+    const { currentTime, duration } = audio;
+    if (duration > 0) wave(audio)?.style.setProperty("--nr-played", `${(100 * currentTime) / duration}%`);
+  }
+  document.addEventListener("timeupdate", (event) => mark(event.target), true);
   document.addEventListener("error", (event) => {
     if (event.target.matches?.(".nr-hear audio")) event.target.parentElement.querySelector(".nr-error").hidden = false;
   }, true);
@@ -135,6 +136,7 @@ document.addEventListener("DOMContentLoaded", () => {
 
   function prepare() {
     fit();
+    for (const audio of document.querySelectorAll("audio")) mark(audio);
     for (const take of document.querySelectorAll("[data-nr-open]")) follow(take, FIRST_LOOK);
   }
 
