@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.core.exceptions import ValidationError
-from django.core.files.base import ContentFile
 from django.db.models import Q, QuerySet
 from django.urls import reverse
 from django.utils.html import format_html
@@ -16,9 +15,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminExpandableTextareaWidget, UnfoldBooleanWidget
 
-from banks.images import AVATAR_BYTES, avatar_image
-from banks.models import Bank, Character, Membership, ReferenceAudio, discard, unread_fields
-from banks.uploads import UploadField
+from banks.models import Bank, Character, Membership, ReferenceAudio, unread_fields
+from banks.uploads import AvatarField
 from providers import adapters
 from providers.forms import NamesField, refuse_taken_name
 from providers.models import CatalogueVoice, Provider
@@ -57,13 +55,7 @@ class CharacterForm(_CharacterModelForm):
         widget=UnfoldAdminExpandableTextareaWidget(),
         help_text=gettext_lazy("Other names that clients may send, such as alloy: one a line, or separated by commas."),
     )
-    avatar_upload = UploadField(
-        limit=AVATAR_BYTES,
-        accept="image/png,image/jpeg,image/webp,image/gif",
-        label=gettext_lazy("Avatar"),
-        required=False,
-        help_text=gettext_lazy("PNG, JPEG, WebP or GIF, at most 5 MB. It is scaled down to 512 pixels."),
-    )
+    avatar_upload = AvatarField(required=False)
     remove_avatar = forms.BooleanField(
         label=gettext_lazy("Remove the avatar"), required=False, widget=UnfoldBooleanWidget
     )
@@ -99,10 +91,6 @@ class CharacterForm(_CharacterModelForm):
             declared = adapters.adapter_class(kind).capabilities.character_options if kind in adapters.kinds() else ()
             self.initial.update(stored_initial(declared, self.instance.options, option_prefix(kind)))
 
-    def clean_avatar_upload(self) -> ContentFile[bytes] | None:
-        data: bytes | None = self.cleaned_data["avatar_upload"]
-        return avatar_image(data) if data else None
-
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
         provider: Provider | None = cleaned.get("provider")
@@ -121,8 +109,7 @@ class CharacterForm(_CharacterModelForm):
     def save(self, commit: bool = True) -> Character:
         image = self.cleaned_data.get("avatar_upload")
         if image or self.cleaned_data.get("remove_avatar"):
-            discard(self.instance.avatar)
-            self.instance.avatar = image or ""
+            self.instance.show(image)
         return super().save(commit)
 
 

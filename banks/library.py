@@ -15,14 +15,14 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, gettext_noop, ngettext
+from django.utils.translation import gettext_lazy, ngettext
 
 from banks import transcribe
 from banks.models import ReferenceAudio
 from banks.recording_forms import ReferenceAudioForm, TrimForm
 from banks.recordings import QUIET_DB, REFERENCE_BYTES, REFERENCE_SECONDS
-from banks.trim import trim_as_new, trim_in_place
 from providers.admin_base import ModelAdmin
+from providers.audit import record
 from providers.errors import BadAudio, SpeechError
 
 # What suits most engines that clone, in seconds.
@@ -121,7 +121,7 @@ class ReferenceAudioAdmin(ModelAdmin[ReferenceAudio]):
         form = TrimForm(reference, request.POST or None)
         if request.method == "POST" and form.is_valid():
             try:
-                return HttpResponseRedirect(self._url(self._trim(request, reference, form)))
+                return HttpResponseRedirect(self._url(self._trim(request, form)))
             except BadAudio as error:
                 form.add_error("end", error.message)
             except OSError:
@@ -156,23 +156,16 @@ class ReferenceAudioAdmin(ModelAdmin[ReferenceAudio]):
         problem = "" if heard.text else _("No words were heard in it.")
         return JsonResponse({"transcript": heard.text, "language": heard.language, "problem": problem})
 
-    def _trim(self, request: HttpRequest, reference: ReferenceAudio, form: TrimForm) -> ReferenceAudio:
-        chosen = form.cleaned_data
-        part = (chosen["start"], chosen["end"])
-        if chosen["keep_as"] == TrimForm.NEW:
-            made = trim_as_new(reference, *part, name=chosen["name"], transcript=chosen["transcript"])
-            self.log_addition(request, made, gettext_noop("Cut out of another recording."))
-            self.message_user(request, _("“%s” is the part that you chose.") % made, messages.SUCCESS)
-            return made
-        keep = not chosen["delete_original"]
-        original = trim_in_place(reference, *part, transcript=chosen["transcript"], keep_original=keep)
-        self.log_change(request, reference, gettext_noop("Trimmed."))
-        text = _("“%s” is trimmed.") % reference
-        if original:
-            self.log_addition(request, original, gettext_noop("Kept when its trimmed version took its place."))
-            text += " " + _("The untrimmed recording is “%s”.") % original
+    def _trim(self, request: HttpRequest, form: TrimForm) -> ReferenceAudio:
+        trimmed = form.trim()
+        for note in trimmed.notes():
+            record(request.user, *note)
+        told = _("“%s” is the part that you chose.") if trimmed.added else _("“%s” is trimmed.")
+        text = told % trimmed.part
+        if trimmed.original:
+            text += " " + _("The untrimmed recording is “%s”.") % trimmed.original
         self.message_user(request, text, messages.SUCCESS)
-        return reference
+        return trimmed.part
 
     def _may_trim(self, request: HttpRequest, reference: ReferenceAudio) -> bool:
         """It may change the recording or make a new one, and a kept original is a new one, too."""

@@ -203,6 +203,11 @@ class Character(Archivable):
         declared = {option.name for option in self.provider.adapter_class.capabilities.character_options}
         self.options = {name: value for name, value in self.options.items() if name in declared}
 
+    def show(self, picture: ContentFile[bytes] | None) -> None:
+        """Take this picture, as `avatar_image` makes it, in place of the one that is there. Call save() afterwards."""
+        discard(self.avatar)
+        self.avatar = picture or ""
+
     def _require(self, fields: TaskModeFields) -> None:
         missing = [name for name in sorted(fields.required) if not (getattr(self, name) or self._told(name))]
         if missing:

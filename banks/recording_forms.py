@@ -18,6 +18,7 @@ from unfold.widgets import (
 
 from banks.models import ReferenceAudio
 from banks.recordings import REFERENCE_BYTES, REFERENCE_SECONDS, SHORTEST_SECONDS
+from banks.trim import Trimmed, trim_as_new, trim_in_place
 from banks.uploads import UploadField
 from providers.audio import to_reference_wav
 from providers.errors import BadAudio
@@ -136,3 +137,13 @@ class TrimForm(forms.Form):
         if cleaned.get("keep_as") == self.NEW and not cleaned.get("name"):
             self.add_error("name", _("Give the new recording a name."))
         return cleaned
+
+    def trim(self) -> Trimmed:
+        """Once the form is valid. BadAudio, OSError."""
+        chosen = self.cleaned_data
+        part, transcript = (chosen["start"], chosen["end"]), chosen["transcript"]
+        if chosen["keep_as"] == self.NEW:
+            return Trimmed(trim_as_new(self.reference, *part, name=chosen["name"], transcript=transcript), added=True)
+        keep = not chosen["delete_original"]
+        original = trim_in_place(self.reference, *part, transcript=transcript, keep_original=keep)
+        return Trimmed(self.reference, original=original)

@@ -2,11 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from django.db import transaction
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from banks.models import ReferenceAudio
 from banks.recordings import cut
+from providers.audit import Change
+
+
+@dataclass(frozen=True, slots=True)
+class Trimmed:
+    """The recording that holds the part, whether it was `added`, and the kept `original` where it was not."""
+
+    part: ReferenceAudio
+    added: bool = False
+    original: ReferenceAudio | None = None
+
+    def notes(self) -> list[tuple[ReferenceAudio, Change, str]]:
+        """For the audit trail."""
+        if self.added:
+            return [(self.part, Change.ADDED, gettext_noop("Cut out of another recording."))]
+        found = [(self.part, Change.CHANGED, gettext_noop("Trimmed."))]
+        if self.original:
+            text = gettext_noop("Kept when its trimmed version took its place.")
+            found.append((self.original, Change.ADDED, text))
+        return found
 
 
 @transaction.atomic

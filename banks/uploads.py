@@ -6,9 +6,13 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.core.files.base import ContentFile
 from django.core.files.uploadedfile import UploadedFile
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminFileFieldWidget
+
+from banks.images import AVATAR_BYTES, avatar_image
 
 
 class UploadWidget(UnfoldAdminFileFieldWidget):  # type: ignore[misc]
@@ -54,6 +58,23 @@ class UploadField(FileUploadField):
         upload = super().clean(data, initial)
         content: bytes | None = upload.read() if upload else None
         return content
+
+
+class AvatarField(FileUploadField):
+    """A picture, as the one that is kept of it."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            limit=AVATAR_BYTES,
+            accept="image/png,image/jpeg,image/webp,image/gif",
+            label=gettext_lazy("Avatar"),
+            help_text=gettext_lazy("PNG, JPEG, WebP or GIF, at most 5 MB. It is scaled down to 512 pixels."),
+            **kwargs,
+        )
+
+    def clean(self, data: Any, initial: Any = None) -> ContentFile[bytes] | None:
+        upload = super().clean(data, initial)
+        return avatar_image(upload.read()) if upload else None
 
 
 def too_large(limit: int) -> str:

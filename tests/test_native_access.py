@@ -78,6 +78,8 @@ def every_route(rows: dict[str, int]) -> list[tuple[str, str, Any]]:
     provider = f"providers/{rows['providers']}/"
     routes += [("GET", provider + "health/", None), ("POST", provider + "health/", None)]
     routes += [("POST", provider + "fetch/", None), ("GET", f"references/{rows['references']}/audio/", None)]
+    routes += [("POST", f"references/{rows['references']}/trim/", {"start": 0, "end": 1, "name": "Part"})]
+    routes += [(method, f"characters/{rows['characters']}/avatar/", None) for method in ("GET", "POST", "DELETE")]
     return routes
 
 

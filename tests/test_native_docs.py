@@ -20,7 +20,7 @@ from api.native.urls import VIEWSETS
 from banks.models import Bank, Character, ReferenceAudio
 from neiroha_site.first_run import make_default_bank
 from providers.models import Provider
-from tests.admin_pages import recording
+from tests.admin_pages import picture, recording
 from tests.native_api import make_user
 from tests.test_docs import ADDRESS, ROOT, blocks, rows, run, shape, ticked
 
@@ -90,6 +90,7 @@ def test_the_commands_do_what_they_are_there_for(server: str, tmp_path: Path) ->
     owner = make_user(superuser=True)
     _key, secret = ApiKey.objects.issue(name="Robot", owner_id=owner.pk, scope=Scope.MANAGE)
     (tmp_path / "ann.wav").write_bytes(recording())
+    (tmp_path / "narrator.png").write_bytes(picture())
     assert len(commands()) >= 12
     for command, shown in commands():
         # The numbers of this database, which is not the first of its process.
@@ -99,6 +100,9 @@ def test_the_commands_do_what_they_are_there_for(server: str, tmp_path: Path) ->
         mine = command.replace(ADDRESS, server).replace("providers/1/", f"providers/{provider.pk}/")
         for word, row in (('"bank": ', bank), ('"provider": ', provider), ("provider=", provider)):
             mine = re.sub(rf"{word}\d+", f"{word}{row.pk}", mine)
+        mine = mine.replace("characters/2/", f"characters/{newest.pk}/")
+        if recorded := ReferenceAudio.objects.first():
+            mine = mine.replace("references/1/", f"references/{recorded.pk}/")
         mine = re.sub(r'"banks": \[\d+\]', f'"banks": [{bank.pk}]', mine)
         mine = re.sub(r'"character": \d+', f'"character": {newest.pk}', mine)
         said = json.loads(run(["bash", "-c", mine], tmp_path, NEIROHA_KEY=secret))
@@ -108,7 +112,8 @@ def test_the_commands_do_what_they_are_there_for(server: str, tmp_path: Path) ->
             assert "error" not in shown or said == shown
     assert Provider.objects.get(name="House server").api_key == "sk-…"
     assert Character.objects.get(name="Narrator").memberships.count() == 1
-    assert ReferenceAudio.objects.get().name == "Ann"
+    assert set(ReferenceAudio.objects.values_list("name", flat=True)) == {"Ann", "Ann, short"}
+    assert Character.objects.get(name="Narrator").avatar
     assert ApiKey.objects.get(name="Kitchen").owner == owner
 
 

@@ -22,11 +22,12 @@ from schemathesis.specs.openapi.checks import (
 
 from api.models import Access, ApiKey, Scope, ServerSettings
 from api.native.docs import schema
+from banks.images import avatar_image
 from banks.models import Bank, Character, Membership, ReferenceAudio
 from neiroha_site.first_run import make_default_bank
 from providers.models import CatalogueModel, CatalogueVoice, HealthReport, Provider
 from providers.versions import bump
-from tests.admin_pages import recording
+from tests.admin_pages import picture, recording
 from tests.native_api import make_user
 
 EXAMPLES = 8
@@ -37,8 +38,8 @@ CHECKS = [
     response_headers_conformance,
     response_schema_conformance,
 ]
-# Operations that examples may miss: one needs an upload, another a request that runs.
-FEW = 6
+# Operations that examples may miss: some need an upload, another a request that runs.
+FEW = 7
 
 
 class House:
@@ -50,6 +51,8 @@ class House:
         self.keys = {scope: ApiKey.objects.issue(name=scope, owner_id=self.owner.pk, scope=scope) for scope in Scope}
         assert make_default_bank()
         provider, character, bank = Provider.objects.get(), Character.objects.get(), Bank.objects.get()
+        character.show(avatar_image(picture()))
+        character.save()
         reference = ReferenceAudio(name="Ann")
         reference.keep(recording())
         reference.save()
@@ -74,6 +77,9 @@ class House:
             "voice": "Heart",
             "kind": provider.kind,
             "time_zone": "UTC",
+            "start": 0.25,
+            "end": 0.75,
+            "keep_as": "new",
         }
         HealthReport.objects.create(provider=provider, checked_at=timezone.now(), reachable=True)
         self.statuses: dict[str, set[int]] = defaultdict(set)

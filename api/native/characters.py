@@ -4,21 +4,32 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.core.exceptions import ValidationError as ModelError
+from django.core.files.base import ContentFile
+from django.db import transaction
 from django.db.models import Q, QuerySet
+from django.http import HttpResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
-from rest_framework.exceptions import PermissionDenied
+from rest_framework.decorators import action
+from rest_framework.exceptions import NotFound, PermissionDenied
+from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
+from rest_framework.response import Response
 
 from api.native.fields import NamesField, OptionsField, RowId
 from api.native.filters import ArchivableQuery, FlagFilter, IdFilter, Ordering, TextFilter
 from api.native.permissions import allowed_banks
-from api.native.serializers import RowSerializer
+from api.native.serializers import RowSerializer, StrictBody
 from api.native.views import ArchivableViewSet
 from banks.forms import selectable_providers
 from banks.models import Character, ReferenceAudio, unread_fields
+from banks.uploads import AvatarField
 from providers import adapters
+from providers.audit import Change, changed
 from providers.models import Provider
 from providers.speech import TaskMode
 
@@ -88,6 +99,20 @@ class CharacterSerializer(RowSerializer[Character]):
             row.options = options
 
 
+class AvatarFileField(serializers.FileField):
+    """A picture, let in by the same door as on the character's page."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        try:
+            return AvatarField().clean(super().to_internal_value(data))
+        except ModelError as error:
+            raise serializers.ValidationError(error.messages) from error
+
+
+class AvatarSerializer(StrictBody):
+    file = AvatarFileField(help_text="PNG, JPEG, WebP or GIF, at most 5 MB. It is kept as WebP of at most 512 pixels.")
+
+
 class CharacterQuery(ArchivableQuery):
     ordering = Ordering("name", "created_at", "updated_at", "provider")
     enabled = FlagFilter()
@@ -106,6 +131,7 @@ class CharacterViewSet(ArchivableViewSet[Character]):
     serializer_class = CharacterSerializer
     query_class = CharacterQuery
     serves_limited_keys = True
+    looks = frozenset({"list", "retrieve", "avatar"})
 
     def get_queryset(self) -> QuerySet[Character]:
         rows = visible_characters(self.request).select_related("provider", "reference")
@@ -115,3 +141,38 @@ class CharacterViewSet(ArchivableViewSet[Character]):
         ids = allowed_banks(self.request)
         if ids is not None and row.memberships.exclude(bank__in=ids).exists():
             raise PermissionDenied(_("This character is in banks too that this API key is not for."))
+
+    @extend_schema(responses={(200, "image/webp"): OpenApiTypes.BINARY})
+    @action(detail=True, methods=["get"], parser_classes=[MultiPartParser])
+    def avatar(self, request: Request, pk: str) -> HttpResponse:
+        """The picture itself."""
+        picture = self.get_object().avatar
+        if not picture:
+            raise NotFound(_("This character has no avatar."))
+        try:
+            with picture.open("rb") as stored:
+                return HttpResponse(stored.read(), content_type="image/webp")
+        except OSError as error:
+            raise NotFound(_("The file of this avatar is gone: upload it again.")) from error
+
+    @extend_schema(request=AvatarSerializer, responses=CharacterSerializer)
+    @avatar.mapping.post
+    def upload_avatar(self, request: Request, pk: str) -> Response:
+        """Take a picture, in place of the one that may be there."""
+        sent = AvatarSerializer(data=request.data)
+        sent.is_valid(raise_exception=True)
+        return self.shown(self.with_avatar(sent.validated_data["file"]))
+
+    @avatar.mapping.delete
+    def remove_avatar(self, request: Request, pk: str) -> Response:
+        """Take the picture away, if there is one."""
+        self.with_avatar(None)
+        return Response(status=204)
+
+    def with_avatar(self, picture: ContentFile[bytes] | None) -> Character:
+        with transaction.atomic():
+            row = self.changeable()
+            row.show(picture)
+            row.save()
+            self.note(row, Change.CHANGED, changed("avatar"))
+        return row

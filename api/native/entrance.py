@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -22,10 +23,10 @@ Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 PREFIX = "/api/"
-UPLOADS = "/api/references"
 RECORD = "neiroha.record"
-# A form with the largest reference recording, and some room.
+# A form with the largest reference recording, or with the largest picture, and some room.
 UPLOAD_BYTES = 32 * 1024 * 1024
+UPLOADS = {re.compile(r"/api/references"): UPLOAD_BYTES, re.compile(r"/api/characters/[0-9]+/avatar"): 6 * 1024 * 1024}
 # How long a client that still sends has to read why it is refused.
 LINGER_SECONDS = 1.0
 # For the log: nobody is there to be answered.
@@ -71,9 +72,11 @@ async def _controls() -> Controls | None:
 
 def _body_limit(scope: Scope, controls: Controls | None) -> int:
     """Uploads have a limit of their own; all else has that of the settings, where there is one."""
-    content_type = dict(scope["headers"]).get(b"content-type", b"").lower()
-    uploads = scope["path"].startswith(UPLOADS) and content_type.startswith(b"multipart/form-data")
-    if uploads or controls is None:
+    if dict(scope["headers"]).get(b"content-type", b"").lower().startswith(b"multipart/form-data"):
+        for path, limit in UPLOADS.items():
+            if path.match(scope["path"]):
+                return limit
+    if controls is None:
         return UPLOAD_BYTES
     return min(controls.max_body_bytes or UPLOAD_BYTES, UPLOAD_BYTES)
 

@@ -23,12 +23,13 @@ from api.native.fields import Line
 from api.native.filters import FlagFilter, Ordering, SearchQuery, TextFilter
 from api.native.parsers import StrictJSONParser
 from api.native.permissions import allowed_banks
-from api.native.serializers import refuse_unknown
+from api.native.serializers import StrictBody, refuse_unknown
 from api.native.views import RowViewSet
-from api.serializers import StrictText
+from api.serializers import StrictBoolean, StrictNumber, StrictText
 from banks.models import ReferenceAudio
-from banks.recording_forms import ReferenceAudioForm
+from banks.recording_forms import ReferenceAudioForm, TrimForm
 from providers.audit import Change, changed
+from providers.errors import BadAudio
 
 # A transcript of ten minutes is a tenth of it.
 TEXT_CHARACTERS = 100_000
@@ -94,6 +95,28 @@ class ReferenceSerializer(serializers.ModelSerializer[ReferenceAudio]):
         return self.form.save()
 
 
+# What is a part is said by the page's form, in the same way.
+class TrimSerializer(StrictBody):
+    start = StrictNumber(help_text="Seconds from the beginning.")
+    end = StrictNumber(help_text="Seconds from the beginning, at least a tenth of a second after the start.")
+    keep_as = serializers.ChoiceField(
+        [(TrimForm.NEW, "a recording of its own"), (TrimForm.IN_PLACE, "in place of the whole")],
+        default=TrimForm.NEW,
+        help_text="A recording of its own, or the part in place of the whole, for all characters that use it.",
+    )
+    name = Line(required=False, max_length=100, help_text="Of the recording of its own.")
+    transcript = StrictText(
+        required=False,
+        allow_blank=True,
+        max_length=TEXT_CHARACTERS,
+        help_text="What is said in this part; left out, it stays that of the whole.",
+    )
+    delete_original = StrictBoolean(
+        default=False,
+        help_text="Whether the whole is lost where the part takes its place; else it is kept beside it.",
+    )
+
+
 class ReferenceQuery(SearchQuery):
     ordering = Ordering("name", "duration", "created_at")
     language = TextFilter(help_text="The start of the language, such as en or en-US.")
@@ -111,10 +134,11 @@ class ReferenceViewSet(RowViewSet[ReferenceAudio]):
     query_class = ReferenceQuery
     serves_limited_keys = True
     looks = frozenset({"list", "retrieve", "audio"})
+    parser_classes = (StrictJSONParser, MultiPartParser)
 
     def get_parsers(self) -> list[Any]:
-        uploads = [MultiPartParser()]
-        return uploads if getattr(self.request, "method", "") == "POST" else [StrictJSONParser(), *uploads]
+        adds = getattr(self.request, "method", "") == "POST" and not self.detail
+        return [MultiPartParser()] if adds else super().get_parsers()
 
     def get_queryset(self) -> QuerySet[ReferenceAudio]:
         return visible_references(self.request).prefetch_related("characters").defer("waveform")
@@ -143,6 +167,29 @@ class ReferenceViewSet(RowViewSet[ReferenceAudio]):
             self.note(row, change, changed(*serializer.initial_data) if change is Change.CHANGED else "")
         return row
 
+    @extend_schema(request=TrimSerializer, responses={200: ReferenceSerializer, 201: ReferenceSerializer})
+    @action(detail=True, methods=["post"], parser_classes=[StrictJSONParser])
+    def trim(self, request: Request, pk: str) -> Response:
+        """Keep a part: as a recording of its own (201), or in place of the whole (200)."""
+        row = self.writable()
+        if not request.user.has_perm("banks.add_referenceaudio"):
+            raise PermissionDenied(_("Trimming makes a recording, too: you lack the right to add any."))
+        sent = TrimSerializer(data=request.data)
+        sent.is_valid(raise_exception=True)
+        initial = TrimForm(row).initial
+        form = TrimForm(row, {**initial, **sent.validated_data})
+        if not form.is_valid():
+            raise serializers.ValidationError(form.errors)
+        try:
+            trimmed = form.trim()
+        except BadAudio as error:
+            raise serializers.ValidationError({"end": error.message}) from error
+        except OSError as error:
+            raise _gone() from error
+        for note in trimmed.notes():
+            self.note(*note)
+        return self.shown(trimmed.part, 201 if trimmed.added else 200)
+
     @extend_schema(responses={(200, "audio/wav"): OpenApiTypes.BINARY})
     @action(detail=True, methods=["get"])
     def audio(self, request: Request, pk: str) -> HttpResponse:
@@ -150,5 +197,9 @@ class ReferenceViewSet(RowViewSet[ReferenceAudio]):
         try:
             content = self.get_object().recording()
         except (OSError, ValueError) as error:
-            raise NotFound(_("The file of this recording is gone: upload it again.")) from error
+            raise _gone() from error
         return HttpResponse(content, content_type="audio/wav")
+
+
+def _gone() -> NotFound:
+    return NotFound(_("The file of this recording is gone: upload it again."))

@@ -20,7 +20,7 @@ class NeirohaSchema(AutoSchema):
     def _get_response_bodies(self, direction: Any = "response") -> dict[str, Any]:
         bodies: dict[str, Any] = super()._get_response_bodies(direction)
         describe: Any = super()._get_response_for_code
-        if self.method == "DELETE" and (restorable := getattr(self.view, "restore", None)):
+        if getattr(self.view, "action", "") == "destroy" and (restorable := getattr(self.view, "restore", None)):
             bodies["200"] = describe(restorable.__self__.get_serializer_class(), "200", ["application/json"])
         for status in self._error_statuses():
             bodies.setdefault(str(status), describe(ErrorSerializer, str(status), ["application/json"]))
