@@ -1,4 +1,4 @@
-"""The files of takes: written beside and moved into place, so that each is there whole or not at all.
+"""The files of takes and exports: written beside and moved into place, so that each is there whole or not at all.
 
 StorageError              500  the base; never raised itself
 ├── StorageFull           507  the disk, or what this server may use of it, is full
@@ -12,6 +12,7 @@ import errno
 import logging
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -30,6 +31,7 @@ FOLDER = "takes"
 PART = ".part"
 # A file that no take names may be one that is just being finished; after so long it is not.
 ORPHAN_SECONDS = 3600.0
+RESERVE_BYTES = 64 * 1024 * 1024
 WAV_HEADER_BYTES = 44
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -105,6 +107,12 @@ def finished(spoken: bytes, format: AudioFormat) -> TakeFile:
 
 def folder() -> Path:
     return Path(private_storage().path(FOLDER))
+
+
+def has_room() -> bool:
+    """Whether the disk holds more than a batch in flight may need."""
+    place = next(one for one in (folder(), *folder().parents) if one.exists())
+    return shutil.disk_usage(place).free >= RESERVE_BYTES
 
 
 def write(made: TakeFile) -> str:
