@@ -85,8 +85,8 @@ def split(line: Line, at: int) -> Line:
 
 def join(line: Line) -> Line:
     """Append the next line's text to this one's, and remove that line."""
-    following = line.project.lines.filter(position__gte=line.position).exclude(pk=line.pk).order_by("position", "pk")
-    other = next((one for one in following[:2] if (one.position, one.pk) > (line.position, line.pk)), None)
+    line.refresh_from_db(fields=["position"])
+    other = line.project.lines.filter(position__gt=line.position).order_by("position").first()
     if other is None:
         raise ValidationError(_("There is no line behind this one."))
     with transaction.atomic():
@@ -107,6 +107,8 @@ def move(project: Project, pks: Sequence[int], *, before: Line | None) -> None:
         _lock(project)
         moved = list(project.lines.filter(pk__in=pks).order_by("position", "pk"))
         staying = project.lines.exclude(pk__in=pks)
+        if before is not None:
+            before.refresh_from_db(fields=["position"])
         # Where the line before which to put is itself one of the moved, the next that stays.
         anchor = None if before is None else staying.filter(position__gte=before.position).order_by("position").first()
         if anchor is None:
