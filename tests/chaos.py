@@ -108,20 +108,32 @@ class Batch:
     def states(self) -> Counter[str]:
         return Counter(state for (state,) in self._rows("SELECT state FROM studio_take"))
 
+    def failures(self) -> set[str]:
+        return {code for (code,) in self._rows("SELECT DISTINCT error_code FROM studio_take WHERE state = 'failed'")}
+
+    def broken_files(self) -> list[str]:
+        """Of what is done."""
+        named = [Path(name).name for (name,) in self._rows("SELECT file FROM studio_take WHERE state = 'done'")]
+        return [name for name in named if (self._takes / name).stat().st_size < len(SOUND)]
+
+    @property
+    def _takes(self) -> Path:
+        return self.folder / "files" / "takes"
+
     def judge(self) -> Report:
         report, asked = self.report, self._asked()
         report.calls = sum(asked.values())
         rows = self._rows("SELECT text, state, file, attempts, line_id FROM studio_take")
         report.attempts = sum(row[3] for row in rows)
         heard = self._rows("SELECT take_id, attempt_id FROM studio_line")
-        files = {path.name for path in (self.folder / "files" / "takes").iterdir()}
+        files = {path.name for path in self._takes.iterdir()}
         named = [Path(row[2]).name for row in rows]
         self._require({row[1] for row in rows} == {"done"}, f"states: {dict(self.states())}")
         self._require(len({row[4] for row in rows}) == len(rows) == report.lines, f"{len(rows)} takes")
         self._require(all(take and take == attempt for take, attempt in heard), "a line doesn't have its take")
         self._require(len(set(named)) == len(named) and set(named) <= files, "a take's file is missing")
         self._require(not any(name.endswith(".part") for name in files), "half a file was left")
-        broken = [name for name in named if (self.folder / "files" / "takes" / name).stat().st_size < len(SOUND)]
+        broken = self.broken_files()
         self._require(not broken, f"{len(broken)} files are not whole")
         again = [text for text, calls in self._once_done.items() if asked[text] != calls]
         self._require(not again, f"{len(again)} lines were spoken again after they were done")
