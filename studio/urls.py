@@ -5,7 +5,7 @@ from django.urls import path
 
 from studio import views
 from studio.audio import audio
-from studio.pages import lines, projects
+from studio.pages import lines, projects, pronunciation
 
 app_name = "studio"
 _guard = admin.site.admin_view
@@ -17,4 +17,5 @@ urlpatterns = [
     path("takes/<int:pk>/audio", audio, name="audio"),
     path("projects/", _guard(projects.projects), name="projects"),
     path("projects/<int:pk>/", _guard(lines.project), name="project"),
+    path("projects/<int:pk>/pronunciation/", _guard(pronunciation.pronunciation), name="project-pronunciation"),
 ]

@@ -22,7 +22,7 @@ from studio.lines import Draft, add
 from studio.models import Project, ProjectPronunciation, Take
 from tests.conftest import add_character
 from tests.hearing import assert_heard
-from tests.studio import somebody
+from tests.studio import signed_in, somebody
 
 
 def spoken(text: str, *rules: Rule, language: str = "") -> str:
@@ -193,6 +193,34 @@ def test_a_pattern_that_takes_too_long_is_an_error_of_the_api(bank: Bank, client
     assert answer.json()["error"]["code"] == "pronunciation_too_slow"
 
 
+# On pages.
+
+
+def test_the_page_shows_what_a_sentence_becomes(tales: Bank) -> None:
+    Pronunciation.objects.create(written="gif", spoken="jif", bank=tales)
+    producer = signed_in(somebody("pia", "banks.view_pronunciation"))
+    page = producer.get(
+        "/admin/banks/pronunciation/try/", {"text": "A gif <b>", "bank": str(tales.pk)}
+    ).content.decode()
+    assert "A <mark>jif</mark> &lt;b&gt;" in page
+    assert "No rule touches" in producer.get("/admin/banks/pronunciation/try/", {"text": "A gif"}).content.decode()
+    Pronunciation.objects.create(written="(a|aa)+$", spoken="", is_pattern=True)
+    slow = producer.get("/admin/banks/pronunciation/try/", {"text": "a" * 400 + "b"}).content.decode()
+    assert "takes too long" in slow
+    outsider = signed_in(somebody("otto"))
+    assert outsider.get("/admin/banks/pronunciation/try/").status_code == 403
+
+
+def test_a_rule_is_added_on_its_page_and_refused_at_its_field(tales: Bank) -> None:
+    client = signed_in(somebody("root", superuser=True))
+    values = {"written": "(", "spoken": "", "is_pattern": "on", "enabled": "on"}
+    page = client.post("/admin/banks/pronunciation/add/", values)
+    assert page.status_code == 200 and "This pattern can" in page.content.decode()
+    assert not Pronunciation.objects.exists()
+    client.post("/admin/banks/pronunciation/add/", {"written": " New  York ", "spoken": "Gotham", "enabled": "on"})
+    assert Pronunciation.objects.get().written == "New York"
+
+
 # In projects.
 
 
@@ -202,7 +230,7 @@ def script(tales: Bank) -> Project:
 
 
 def states(project: Project) -> dict[str, str]:
-    return dict(project.lines.with_state().values_list("text", "state"))
+    return {line.text: line.state for line in project.lines.with_state()}
 
 
 def done(project: Project) -> None:
@@ -243,3 +271,21 @@ def test_what_a_rule_breaks_is_left_out_with_the_reason(script: Project) -> None
         "The pronunciation rule “(a+)+$” takes too long on this text: make its pattern simpler.",
     ]
     assert json.dumps(states(script)).count("missing") == 2
+
+
+def test_a_projects_page_adds_switches_and_tries_rules(script: Project) -> None:
+    client = signed_in(script.owner)
+    address = f"/studio/projects/{script.pk}/pronunciation/"
+    assert client.get(address).status_code == 403
+    client = signed_in(somebody("root", superuser=True))
+    client.post(address, {"act": "add", "written": "gif", "spoken": "jif"})
+    rule = script.pronunciations.get()
+    twice = client.post(address, {"act": "add", "written": "gif", "spoken": "other"})
+    assert "a rule for this already" in twice.content.decode() and script.pronunciations.count() == 1
+    assert "<mark>jif</mark>" in client.get(address, {"text": "a gif"}).content.decode()
+    client.post(address, {"act": f"off:{rule.pk}"})
+    assert "No rule touches" in client.get(address, {"text": "a gif"}).content.decode()
+    client.post(address, {"act": f"delete:{rule.pk}"})
+    assert not script.pronunciations.exists()
+    stranger = signed_in(somebody("otto", "studio.view_project", "studio.change_project"))
+    assert stranger.post(address, {"act": "add", "written": "x", "spoken": "y"}).status_code == 404
