@@ -173,7 +173,9 @@ class Runner:
         self._tell(job.take)
 
     def _tell(self, take: Take) -> None:
-        if take.project_id is not None:
+        if take.project_id is None:
+            events.tell([take.pk])
+        else:
             self._publisher.note(take.project_id, [] if take.line_id is None else [take.line_id])
 
     # Speaking.
@@ -310,6 +312,7 @@ def cancel(pks: Collection[int]) -> int:
     for loop, runner in _running() if running else ():
         asyncio.run_coroutine_threadsafe(runner.stop(running), loop).result()
     chosen.cancel()
+    events.announce_takes(pks)
     return count + len(running)
 
 
