@@ -44,6 +44,7 @@ from providers.speech import (
     SPEED_MAX,
     SPEED_MIN,
     AudioFormat,
+    Capabilities,
     Reference,
     SpeechAudio,
     SpeechRequest,
@@ -98,6 +99,15 @@ def estimate_tokens(*texts: str) -> int:
     ascii_characters = sum(len(text.encode("ascii", "ignore")) for text in texts)
     others = sum(map(len, texts)) - ascii_characters
     return round(ascii_characters / 4 + others / 1.6)
+
+
+def require_instructions(speaker: Speaker, capabilities: Capabilities) -> None:
+    """UnsupportedOption where the voice can't follow any."""
+    if not capabilities.instructions:
+        raise UnsupportedOption(
+            f"Voice “{speaker.name}” can't follow instructions: leave them out or choose another voice.",
+            param="instructions",
+        )
 
 
 async def speak(speaker: Speaker, wish: Wish, engine: Engine) -> Speech:
@@ -169,11 +179,8 @@ class _Production:
                 f"Provider “{self.speaker.provider.name}” can't do what voice “{self.speaker.name}” needs"
                 f" ({self.speaker.task_mode})."
             )
-        if self.wish.instructions and not self.capabilities.instructions:
-            raise UnsupportedOption(
-                f"Voice “{self.speaker.name}” can't follow instructions: leave them out or choose another voice.",
-                param="instructions",
-            )
+        if self.wish.instructions:
+            require_instructions(self.speaker, self.capabilities)
 
     async def prepare(self) -> None:
         limit = self.speaker.provider.piece_characters or self.capabilities.piece_characters

@@ -8,6 +8,7 @@ import hypothesis
 import pytest
 
 from api import runtime
+from api.jobs import webhooks
 from api.throttling import windows
 from banks.models import Bank, Character, Membership
 from providers import catalogue
@@ -34,6 +35,7 @@ def quiet_background() -> Iterator[None]:
         patch.setattr(catalogue, "FIRST_CHECK_SECONDS", 1e6)
         patch.setattr(Runner, "_clear_away", rest)
         patch.setattr(runner, "POLL_SECONDS", 1e6)
+        patch.setattr(webhooks, "POLL_SECONDS", 1e6)
         yield
 
 
@@ -64,6 +66,8 @@ def server(transactional_db: None, application_url: str, application: InFlight) 
 async def come_to_rest(running: runtime.Runtime) -> None:
     """End what still works, and write what waits to be written, so that none of it reaches the next test's database."""
     await running.runner.rest()
+    await running.webhooks.rest()
+    await running.watcher.rest()
     await running.recorder.flush()
     await running.engine.ledger.flush()
 

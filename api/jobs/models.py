@@ -6,8 +6,9 @@ A job holds no sound and no state of its own: each of its items has a take, and 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, Self
 
 from django.conf import settings
@@ -55,6 +56,23 @@ class JobStatus(models.TextChoices):
     @property
     def is_open(self) -> bool:
         return self in (JobStatus.QUEUED, JobStatus.IN_PROGRESS)
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How many of a job's items have which status, and when the last of them ended."""
+
+    counts: Mapping[str, int]
+    ended_at: datetime | None
+
+    @classmethod
+    def of(cls, items: Iterable[JobItem]) -> Self:
+        counts, end = dict.fromkeys(ITEM_STATUSES, 0), None
+        for item in items:
+            counts[item.status] += 1
+            finished = item.take.finished_at if item.take else None
+            end = max(filter(None, (end, finished)), default=None)
+        return cls(counts, end)
 
 
 class WebhookState(models.TextChoices):
@@ -160,13 +178,16 @@ class JobItemQuerySet(models.QuerySet["JobItem"]):
         """In order, without what only pages show."""
         return self.select_related("take").defer("take__waveform", "take__spoken").order_by("index")
 
-    def counts(self, jobs: Sequence[int]) -> dict[int, dict[str, int]]:
-        """By job: how many items have which status. One query."""
-        found = {job: dict.fromkeys(ITEM_STATUSES, 0) for job in jobs}
+    def tallies(self, jobs: Sequence[int]) -> dict[int, Tally]:
+        """By job. One query."""
+        counts = {job: dict.fromkeys(ITEM_STATUSES, 0) for job in jobs}
+        ends: dict[int, datetime] = {}
         grouped = self.filter(job__in=jobs).order_by().values_list("job", "take__state")
-        for job, state, count in grouped.annotate(count=models.Count("pk")):
-            found[job][state or EXPIRED] = count
-        return found
+        for job, state, count, end in grouped.annotate(models.Count("pk"), models.Max("take__finished_at")):
+            counts[job][state or EXPIRED] = count
+            if end is not None:
+                ends[job] = max(end, ends.get(job, end))
+        return {job: Tally(counts[job], ends.get(job)) for job in jobs}
 
 
 class JobItem(models.Model):
@@ -198,11 +219,3 @@ class JobItem(models.Model):
     @property
     def status(self) -> str:
         return EXPIRED if self.take is None else self.take.state
-
-
-def counted(items: Sequence[Any]) -> dict[str, int]:
-    """How many of some items have which status."""
-    counts = dict.fromkeys(ITEM_STATUSES, 0)
-    for item in items:
-        counts[item.status] += 1
-    return counts
