@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Self
+from typing import Self
 
 from django.conf import settings
 from django.db import models
@@ -110,7 +110,7 @@ class JobQuerySet(models.QuerySet["Job"]):
         """The job that this key was used for. An old use of it is let go."""
         used = self.filter(key=key_id, idempotency_key=idempotency_key)
         used.filter(created_at__lt=timezone.now() - REPLAY).update(idempotency_key="")
-        return used.first()
+        return used.defer("webhook_secret").first()
 
 
 def _has(state: TakeState) -> models.Exists:
