@@ -31,7 +31,7 @@ class Caller:
     """A program with a key of its own."""
 
     def __init__(self, address: str, owner: User | None, name: str = "robot") -> None:
-        self.key, self.secret = ApiKey.objects.issue(name=name, owner_id=owner and owner.pk)
+        self.key, self.secret = ApiKey.objects.issue(name=name, owner_id=owner.pk if owner else None)
         self.owner = owner
         headers = {"Authorization": f"Bearer {self.secret}"}
         self.http = httpx.Client(base_url=address, timeout=60, trust_env=False, headers=headers)

@@ -10,6 +10,7 @@ import hypothesis
 import pytest
 import requests
 import schemathesis
+from django.contrib.auth.models import User
 from django.utils import timezone
 from hypothesis import strategies
 from schemathesis.checks import not_a_server_error
@@ -20,7 +21,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from api.models import Access, ApiKey, Scope, ServerSettings
+from api.models import Access, ApiKey, Job, JobItem, Scope, ServerSettings
 from api.native.docs import schema
 from banks.models import Bank, Character, Membership, ReferenceAudio
 from neiroha_site.first_run import make_default_bank
@@ -28,6 +29,7 @@ from providers.models import CatalogueModel, CatalogueVoice, HealthReport, Provi
 from providers.versions import bump
 from tests.admin_pages import recording
 from tests.native_api import make_user
+from tests.studio import done
 
 EXAMPLES = 8
 CHECKS = [
@@ -39,6 +41,12 @@ CHECKS = [
 ]
 # Operations that examples may miss: one needs an upload, another a request that runs.
 FEW = 6
+
+
+def spoken_job(owner: User, key: ApiKey, character: Character) -> Job:
+    job = Job.objects.create(owner=owner, key=key)
+    JobItem.objects.create(job=job, index=0, voice_id="voice_0", take=done(owner, character))
+    return job
 
 
 class House:
@@ -74,7 +82,10 @@ class House:
             "voice": "Heart",
             "kind": provider.kind,
             "time_zone": "UTC",
+            # Refused at once: nothing is sent anywhere.
+            "webhook_url": "http://127.0.0.1:9/",
         }
+        self.job = spoken_job(self.owner, self.keys[Scope.MANAGE][0], character)
         HealthReport.objects.create(provider=provider, checked_at=timezone.now(), reachable=True)
         self.statuses: dict[str, set[int]] = defaultdict(set)
         self.session = requests.Session()
@@ -108,13 +119,15 @@ def operations() -> list[Any]:
     return sorted(found, key=lambda one: (one.path.startswith("/api/"), one.method == "delete", one.path, one.method))
 
 
-def cases(operation: Any, rows: dict[str, int]) -> Any:
+def cases(operation: Any, house: House) -> Any:
     """As described and not as described; half of them for the row that there is."""
     fixed: dict[str, Any] = {}
     if "{id}" in operation.path:
-        fixed = {"path_parameters": {"id": rows[operation.path.split("/")[2]]}}
+        fixed = {"path_parameters": {"id": house.rows[operation.path.split("/")[2]]}}
     elif "{model_id}" in operation.path:
         fixed = {"path_parameters": {"model_id": "Neiroha"}}
+    elif "{job_id}" in operation.path:
+        fixed = {"path_parameters": {"job_id": house.job.public_id}}
     modes = (schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE)
     return strategies.one_of(
         *(operation.as_strategy(mode, **fixed) for mode in modes), *(operation.as_strategy(mode) for mode in modes)
@@ -132,7 +145,7 @@ def each_case(house: House, examples: int, check: Callable[[Any], None]) -> None
             phases=[hypothesis.Phase.generate],
             suppress_health_check=list(hypothesis.HealthCheck),
         )
-        @hypothesis.given(case=cases(operation, house.rows))
+        @hypothesis.given(case=cases(operation, house))
         def run(case: Any) -> None:
             check(case)
 

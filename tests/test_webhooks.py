@@ -31,6 +31,7 @@ from tests.server_process import manage, running_server
 from tests.studio import somebody
 from tests.test_api_errors import refusal
 from tests.test_api_streams import eventually
+from tests.test_docs import API, blocks
 from tests.test_egress import FakeResolver
 from tests.test_jobs import PREPARE
 from tests.upstreams.openai import OpenAIUpstream, Refusal
@@ -49,9 +50,10 @@ class Received(NamedTuple):
 
     def is_signed_with(self, secret: str) -> bool:
         """As docs/api.md tells a receiver to look."""
-        fields = dict(part.split("=", 1) for part in self.headers["x-neiroha-signature"].split(","))
-        signed = f"{fields['t']}.".encode() + self.body
-        return hmac.compare_digest(fields["v1"], hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest())
+        (example,) = blocks(API, "python")
+        known: dict[str, Any] = {}
+        exec(example.text, known)
+        return bool(known["is_genuine"](secret, self.headers["x-neiroha-signature"], self.body))
 
 
 class Receiver:

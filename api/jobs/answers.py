@@ -156,4 +156,4 @@ SOUND_ANSWERS: dict[tuple[int, str], Any] = {
     for status in (200, 206)
     for content_type in (*(format.content_type for format in AudioFormat), "application/zip")
 }
-EVENT_ANSWERS: dict[tuple[int, str], Any] = {(200, "text/event-stream"): OpenApiTypes.STR}
+EVENT_ANSWERS: dict[tuple[int, str], Any] = {(200, "text/event-stream"): OpenApiTypes.OBJECT}

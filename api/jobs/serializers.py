@@ -9,7 +9,7 @@ from django.conf import settings
 from rest_framework import serializers
 
 from api.jobs.models import LONGEST_CUSTOM_ID, LONGEST_URL, JobStatus
-from api.serializers import SpokenSerializer, StrictText
+from api.serializers import SpokenSerializer, StrictText, VoiceField
 from providers.egress import AddressRefused, check_host
 
 MOST_INPUTS = 1000
@@ -27,6 +27,12 @@ class InputSerializer(SpokenSerializer):
         max_length=LONGEST_CUSTOM_ID,
         help_text="Your own name for it; each in a job is another.",
     )
+
+
+class JobInputSerializer(InputSerializer):
+    """As it is sent: what holds for all texts may stand beside them."""
+
+    voice = VoiceField("voice", required=False, max_length=200, help_text="As for speech; here, or for all.")
 
 
 class MetadataField(serializers.DictField):
@@ -84,10 +90,10 @@ class EnvelopeSerializer(serializers.Serializer[Any]):
 
 
 class JobBody(EnvelopeSerializer):
-    """For the schema: one text, or `inputs`, for which the other fields are defaults."""
+    """One text, or `inputs`, for which the other fields are defaults."""
 
     input = StrictText(required=False, help_text="The text to speak.")
-    inputs = InputSerializer(many=True, required=False, help_text="Texts to speak, in place of `input`.")
+    inputs = JobInputSerializer(many=True, required=False, help_text="Texts to speak, in place of `input`.")
 
     def get_fields(self) -> dict[str, Any]:
         fields = super().get_fields()

@@ -111,5 +111,5 @@ def _entry(job: Job, item: JobItem) -> Entry:
 
 
 async def _nothing() -> AsyncGenerator[bytes]:
-    for part in ():
+    for part in list[bytes]():
         yield part

@@ -15,6 +15,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 import httpx
 from aiohttp.abc import AbstractResolver
@@ -116,10 +117,10 @@ class Webhooks:
         for pk in due:
             task = asyncio.get_running_loop().create_task(self._send(pk))
             self._sending[pk] = task
-            task.add_done_callback(lambda _task, pk=pk: self._sent(pk))
+            task.add_done_callback(partial(self._sent, pk))
         return min(wait, POLL_SECONDS)
 
-    def _sent(self, pk: int) -> None:
+    def _sent(self, pk: int, task: asyncio.Task[None]) -> None:
         del self._sending[pk]
         self.wake()
 
