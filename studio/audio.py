@@ -40,9 +40,17 @@ async def audio(request: HttpRequest, pk: int) -> HttpResponseBase:
     as_wav = format is AudioFormat.PCM and not saving
     size = (await asyncio.to_thread(path.stat)).st_size
     head = wav_header(PCM_SAMPLE_RATE, size) if as_wav else b""
-    response = _answer(request, head, path, len(head) + size)
+    response = answer(request, path, file_name(take), saving=saving, head=head, size=size)
     response["Content-Type"] = (AudioFormat.WAV if as_wav else format).content_type
-    response["Content-Disposition"] = content_disposition_header(saving, file_name(take)) or "inline"
+    return response
+
+
+def answer(
+    request: HttpRequest, path: Path, name: str, *, saving: bool, size: int, head: bytes = b""
+) -> HttpResponseBase:
+    """A file of `size` bytes, for whoever asked only, behind `head`: whole, or the part that is asked for."""
+    response = _answer(request, head, path, len(head) + size)
+    response["Content-Disposition"] = content_disposition_header(saving, name) or "inline"
     response["Accept-Ranges"] = "bytes"
     response["Cache-Control"] = "private, max-age=3600"
     response["X-Content-Type-Options"] = "nosniff"

@@ -83,6 +83,10 @@ def waveform_path(levels: Sequence[int]) -> str:
 
 def file_name(take: Take) -> str:
     """For whoever downloads it: who speaks, and how the text begins."""
-    name = _FORBIDDEN_IN_FILE_NAMES.sub(" ", f"{take.made_with.voice.name} - {take.text}")
-    short = " ".join(name.split())[:_FILE_NAME_CHARACTERS].strip(" .")
-    return f"{short or 'take'}.{take.format}"
+    return f"{file_stem(f'{take.made_with.voice.name} - {take.text}') or 'take'}.{take.format}"
+
+
+def file_stem(text: str) -> str:
+    """As much of a text as a file's name may have of it."""
+    name = _FORBIDDEN_IN_FILE_NAMES.sub(" ", text)
+    return " ".join(name.split())[:_FILE_NAME_CHARACTERS].strip(" .")

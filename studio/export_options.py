@@ -8,13 +8,14 @@ from enum import StrEnum
 from typing import Any, Self
 
 from django.db import models
-from django.db.models import F
+from django.db.models import Count, F, Q
 from django.utils.translation import gettext_lazy as _
 
 from providers.audio.merge import GAP_MAX, LOUDNESS
 from providers.audio.targets import Target
 from studio.models import LineQuerySet
 
+GAP_MS, CHAPTER_GAP_MS = 400, 1500
 GAP_MAX_MS = round(GAP_MAX * 1000)
 
 
@@ -30,11 +31,33 @@ class Subtitles(StrEnum):
 
 
 ZIP = "zip"
+CONTENT_TYPES = {ZIP: "application/zip", Subtitles.SRT: "application/x-subrip", Subtitles.VTT: "text/vtt"}
 FORMATS: dict[What, tuple[str, ...]] = {
     What.AUDIO: tuple(Target),
     What.FILES: (ZIP,),
     What.SUBTITLES: tuple(Subtitles),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """How many of some lines have no audio, and audio that is stale."""
+
+    total: int
+    missing: int
+    stale: int
+
+    @classmethod
+    def of(cls, lines: LineQuerySet) -> Material:
+        stale = ~Q(take=None) & ~Q(take__content_hash=F("wanted"))
+        counted = lines.order_by().aggregate(
+            total=Count("pk"), missing=Count("pk", Q(take=None)), stale=Count("pk", stale)
+        )
+        return cls(**counted)
+
+    def heard(self, *, only_done: bool) -> int:
+        """How many are part of an export."""
+        return self.total - self.missing - (self.stale if only_done else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +69,8 @@ class ExportOptions:
 
     what: What
     format: str
-    gap_ms: int = 400
-    chapter_gap_ms: int = 1500
+    gap_ms: int = GAP_MS
+    chapter_gap_ms: int = CHAPTER_GAP_MS
     loudness: float | None = LOUDNESS
     only_done: bool = False
     speaker_prefix: bool = False
@@ -64,6 +87,10 @@ class ExportOptions:
     def target(self) -> Target:
         """Of merged audio."""
         return Target(self.format)
+
+    @property
+    def content_type(self) -> str:
+        return self.target.content_type if self.what is What.AUDIO else CONTENT_TYPES[self.format]
 
     def chosen(self, lines: LineQuerySet) -> LineQuerySet:
         """The lines that are part of it, in order; each has a take."""
