@@ -130,7 +130,7 @@ class ExportForm(forms.Form):
             chapter_gap_ms=values["chapter_gap_ms"] or 0,
             loudness=values["loudness"] if values["level"] else None,
             only_done=values["which"] == CURRENT,
-            speaker_prefix=values["speaker_prefix"],
+            speaker_prefix=bool(values["speaker_prefix"]),
         )
 
     def export(self) -> Export | None:

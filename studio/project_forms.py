@@ -99,8 +99,9 @@ class PeopleForm(forms.Form):
         self.fields["owner"].queryset = everybody  # type: ignore[attr-defined]
         self.fields["members"].queryset = everybody.exclude(pk=project.owner_id)  # type: ignore[attr-defined]
 
-    def store(self, by: Any) -> None:
-        share(self.project, self.cleaned_data["owner"], list(self.cleaned_data["members"]), by)
+    def store(self) -> list[str]:
+        """The names of what it changes."""
+        return share(self.project, self.cleaned_data["owner"], list(self.cleaned_data["members"]))
 
 
 class ProjectFilter(forms.Form):

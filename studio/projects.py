@@ -13,7 +13,7 @@ from django.db.models import Count, QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
-from providers.audit import Change, changed, record
+from providers.audit import Change, record
 from studio import runner
 from studio.models import CastEntry, Line, LineState, Project
 
@@ -64,20 +64,18 @@ def duplicate(project: Project, owner: Any) -> Project:
     return made
 
 
-def share(project: Project, owner: User, members: Collection[User], by: Any) -> None:
-    """Choose the project's people. Whoever owned it stays a member."""
+def share(project: Project, owner: User, members: Collection[User]) -> list[str]:
+    """Choose the project's people; the names of what that changes. Whoever owned it stays a member."""
     before = {"owner": project.owner_id, "members": set(project.members.values_list("pk", flat=True))}
-    kept = {person.pk for person in members}
+    chosen = {person.pk for person in members}
+    after = {"owner": owner.pk, "members": chosen - {owner.pk}}
     if owner.pk != project.owner_id:
-        kept.add(project.owner_id)
-    kept.discard(owner.pk)
-    after = {"owner": owner.pk, "members": kept}
-    if fields := [name for name in after if before[name] != after[name]]:
-        with transaction.atomic():
-            project.owner = owner
-            project.save(update_fields=["owner"])
-            project.members.set(kept)
-            record(by, project, Change.CHANGED, changed(*fields))
+        after["members"] = (chosen | {project.owner_id}) - {owner.pk}
+    with transaction.atomic():
+        project.owner = owner
+        project.save(update_fields=["owner"])
+        project.members.set(after["members"])
+    return [name for name, value in after.items() if before[name] != value]
 
 
 @dataclass(frozen=True, slots=True)

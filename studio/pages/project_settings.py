@@ -40,7 +40,9 @@ def people(request: HttpRequest, pk: int) -> HttpResponse:
     form = PeopleForm(project, request.POST)
     if not form.is_valid():
         return _page(request, project, people_form=form)
-    form.store(request.user)
+    with transaction.atomic():
+        if fields := form.store():
+            record(request.user, project, Change.CHANGED, changed(*fields))
     messages.success(request, _("The project's people are saved."))
     visible = Project.objects.visible_to(request.user).filter(pk=pk).exists()
     return HttpResponseRedirect(reverse("studio:settings", args=[pk]) if visible else reverse("studio:projects"))
