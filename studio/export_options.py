@@ -96,3 +96,8 @@ class ExportOptions:
         """The lines that are part of it, in order; each has a take."""
         heard = lines.exclude(take=None).order_by("position", "pk")
         return heard.filter(take__content_hash=F("wanted")) if self.only_done else heard
+
+
+def content_types() -> list[str]:
+    """Of all files that an export may be."""
+    return sorted({ExportOptions(what, one).content_type for what, formats in FORMATS.items() for one in formats})

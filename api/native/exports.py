@@ -27,7 +27,7 @@ from api.serializers import StrictBoolean, StrictNumber
 from banks.storage import private_storage
 from providers.audio.merge import LOUDNESS, LOUDNESS_MAX, LOUDNESS_MIN
 from studio.audio import answer
-from studio.export_options import CHAPTER_GAP_MS, FORMATS, GAP_MAX_MS, GAP_MS, ExportOptions, What
+from studio.export_options import CHAPTER_GAP_MS, FORMATS, GAP_MAX_MS, GAP_MS, ExportOptions, What, content_types
 from studio.exports import ask, cancel, file_name
 from studio.models import Export, TakeState
 
@@ -148,7 +148,7 @@ class ExportViewSet(RowViewSet[Export]):
         cancel(Export.objects.filter(pk=row.pk))
         return self.shown(row)
 
-    @extend_schema(responses={(200, kind): OpenApiTypes.BINARY for kind in ("application/octet-stream",)})
+    @extend_schema(responses={(200, kind): OpenApiTypes.BINARY for kind in content_types()})
     @action(detail=True, methods=["get"])
     def file(self, request: Request, pk: str) -> HttpResponseBase:
         """The file, whole or the part that a Range header asks for."""
