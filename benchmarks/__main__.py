@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks import (
+    measure_batch,
     measure_embedded,
     measure_fairness,
     measure_first_byte,
@@ -41,6 +42,7 @@ QUICK = Settings(
     idle_seconds=2.0,
     tickets=(100, 1000),
     answers=500,
+    lines=500,
 )
 
 
@@ -58,6 +60,10 @@ def embedded(stage: Stage) -> Table:
 
 def pages(stage: Stage) -> Table:
     return measure_pages.table(measure_pages.measure(stage))
+
+
+def batch(stage: Stage) -> Table:
+    return measure_batch.table(measure_batch.measure(stage))
 
 
 def memory(stage: Stage) -> Table:
@@ -82,6 +88,7 @@ MEASUREMENTS: dict[str, Callable[[Stage], Table]] = {
     "embedded": embedded,
     "memory": memory,
     "pages": pages,
+    "batch": batch,
     "queue": queue,
     "tickets": tickets,
     "fairness": fairness,

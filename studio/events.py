@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Iterable
+from functools import partial
 from typing import Any, TypedDict
 from weakref import WeakKeyDictionary
 
 from channels.layers import get_channel_layer
-
-from providers.engine import Engine, ask_engine, serving_loops
 
 FLUSH_SECONDS = 0.05
 # A message with more is one for all lines.
@@ -79,10 +78,6 @@ async def close_publisher() -> None:
 
 def announce(project_id: int, lines: Collection[int] = (), *, structure: bool = False) -> None:
     """From a thread. Where no server runs nobody listens."""
-
-    async def work(engine: Engine) -> None:
-        if publisher := _publishers.get(asyncio.get_running_loop()):
-            publisher.note(project_id, lines, structure=structure)
-
-    if serving_loops():
-        ask_engine(work)
+    for loop, publisher in list(_publishers.items()):
+        if loop.is_running():
+            loop.call_soon_threadsafe(partial(publisher.note, project_id, lines, structure=structure))

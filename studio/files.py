@@ -21,7 +21,7 @@ from itertools import batched
 from pathlib import Path
 from typing import Any
 
-from banks.recordings import measure
+from banks.recordings import measure_samples
 from banks.storage import private_storage
 from providers.audio import Transcoder, encode, wav_header, wav_sizes_are_true
 from providers.errors import SpeechError
@@ -96,12 +96,11 @@ def finished(spoken: bytes, format: AudioFormat) -> TakeFile:
     transcoder.start_file(carrier(format), PCM_SAMPLE_RATE)
     wav = transcoder.feed(spoken) + transcoder.end_file() + transcoder.finish()
     pcm, rate = wav[WAV_HEADER_BYTES:], transcoder.sample_rate
-    wav = wav_header(rate, len(pcm)) + pcm
-    measured = measure(wav)
+    measured = measure_samples(pcm, rate)
     if format is AudioFormat.FLAC:
         spoken = encode(pcm, rate, format)
     elif format is AudioFormat.WAV and not wav_sizes_are_true(spoken):
-        spoken = wav
+        spoken = wav_header(rate, len(pcm)) + pcm
     return TakeFile(spoken, format, measured.duration, rate, measured.waveform)
 
 

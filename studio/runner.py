@@ -24,7 +24,7 @@ from banks.roster import Speaker
 from banks.speak import Wish, speak
 from banks.storage import private_storage
 from providers.database import in_database
-from providers.engine import Engine, ask_engine, serving_loops
+from providers.engine import Engine, ask_engine
 from providers.errors import BadAudio, SpeechError
 from providers.queue import Priority, QueueRules
 from providers.speech import AudioFormat
@@ -290,30 +290,24 @@ async def close_runner() -> None:
         await runner.close()
 
 
+def _running() -> list[tuple[asyncio.AbstractEventLoop, Runner]]:
+    return [(loop, runner) for loop, runner in list(_runners.items()) if loop.is_running()]
+
+
 def wake() -> None:
-    """Let the server see what was queued; without one it waits for the next."""
-
-    async def work(engine: Engine) -> None:
-        if runner := current_runner():
-            runner.wake()
-
-    if serving_loops():
-        ask_engine(work)
+    """From a thread: let the server see what was queued. Without one it waits for the next."""
+    for loop, runner in _running():
+        loop.call_soon_threadsafe(runner.wake)
 
 
 def cancel(pks: Collection[int]) -> int:
-    """Cancel what is open of these takes; how many were."""
-
-    async def work(engine: Engine) -> None:
-        if runner := current_runner():
-            await runner.stop(pks)
-
+    """From a thread: cancel what is open of these takes; how many were."""
     chosen = Take.objects.filter(pk__in=pks)
     # What waits first, so that nobody begins with it meanwhile.
     count = chosen.queued().cancel()
     running = list(chosen.open().values_list("pk", flat=True))
-    if running and serving_loops():
-        ask_engine(work)
+    for loop, runner in _running() if running else ():
+        asyncio.run_coroutine_threadsafe(runner.stop(running), loop).result()
     chosen.cancel()
     return count + len(running)
 
