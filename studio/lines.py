@@ -15,6 +15,7 @@ from banks.models import Character
 from studio import events, runner
 from studio.freshness import Terms, renew
 from studio.models import LONGEST_LINE, MOST_LINES, CastEntry, Line, LineQuerySet, Project, Take
+from studio.text import space_between
 
 # Between neighbours, so that most insertions renumber nothing.
 STEP = 1024
@@ -90,15 +91,9 @@ def join(line: Line) -> Line:
     if other is None:
         raise ValidationError(_("There is no line behind this one."))
     with transaction.atomic():
-        edit(line, text=joined(line.text, other.text))
+        edit(line, text=line.text + space_between(line.text, other.text) + other.text)
         remove(line.project, line.project.lines.filter(pk=other.pk))
     return line
-
-
-def joined(first: str, second: str) -> str:
-    """With a space between, but for scripts that write none."""
-    close = first[-1:] > "\u2e7f" and second[:1] > "\u2e7f"
-    return first + ("" if close else " ") + second
 
 
 def move(project: Project, pks: Sequence[int], *, before: Line | None) -> None:

@@ -103,7 +103,8 @@ def test_a_line_is_split_and_joined_again(play: Project, heart: Character) -> No
     for nowhere in (0, 99):
         with pytest.raises(ValidationError, match="between two words"):
             lines.split(line, nowhere)
-    assert lines.joined("你好。", "再见。") == "你好。再见。"
+    (first, _) = written(play, "你好。", "再见。")
+    assert lines.join(first).text == "你好。再见。", "scripts without spaces get none"
 
 
 def test_of_two_who_edit_one_line_the_second_is_told(play: Project) -> None:
