@@ -5,7 +5,7 @@ from django.urls import path
 
 from studio import views
 from studio.audio import audio
-from studio.pages import cast, exports, lines, project_settings, projects
+from studio.pages import cast, exports, importing, lines, project_settings, projects
 
 app_name = "studio"
 _guard = admin.site.admin_view
@@ -18,6 +18,8 @@ urlpatterns = [
     path("projects/", _guard(projects.projects), name="projects"),
     path("projects/new/", _guard(projects.add), name="new"),
     path("projects/<int:pk>/", _guard(lines.project), name="project"),
+    path("projects/<int:pk>/import/", _guard(importing.import_text), name="import"),
+    path("projects/<int:pk>/import/preview/", _guard(importing.preview), name="import_preview"),
     path("projects/<int:pk>/cast/", _guard(cast.cast), name="cast"),
     path("projects/<int:pk>/cast/<int:character>/listen/", cast.listen, name="cast_listen"),
     path("projects/<int:pk>/exports/", _guard(exports.exports), name="exports"),
