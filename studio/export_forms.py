@@ -8,7 +8,12 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget, UnfoldBooleanWidget
+from unfold.widgets import (
+    UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminRadioSelectWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldBooleanWidget,
+)
 
 from providers.audio.merge import LOUDNESS, LOUDNESS_MAX, LOUDNESS_MIN
 from studio.export_options import CHAPTER_GAP_MS, FORMATS, GAP_MAX_MS, GAP_MS, ZIP, ExportOptions, Material, What
@@ -35,7 +40,7 @@ def _upper(what: What) -> list[tuple[str, str]]:
 class ExportForm(forms.Form):
     """Fields that do not belong to what is chosen are not read."""
 
-    what = forms.ChoiceField(label=gettext_lazy("What"), choices=What.choices, widget=forms.RadioSelect)
+    what = forms.ChoiceField(label=gettext_lazy("What"), choices=What.choices, widget=UnfoldAdminRadioSelectWidget)
     audio_format = forms.ChoiceField(
         label=gettext_lazy("Format"),
         choices=_upper(What.AUDIO),
@@ -96,7 +101,7 @@ class ExportForm(forms.Form):
         widget=UnfoldAdminSelectWidget,
     )
     incomplete = forms.BooleanField(
-        label=gettext_lazy("Go on without the lines that have none"), required=False, widget=UnfoldBooleanWidget
+        label=gettext_lazy("Leave these lines out"), required=False, widget=UnfoldBooleanWidget
     )
 
     def __init__(self, project: Project, owner: Any, data: Any = None) -> None:

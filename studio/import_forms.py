@@ -14,13 +14,14 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.widgets import (
     UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminRadioSelectWidget,
     UnfoldAdminSelectWidget,
     UnfoldAdminTextareaWidget,
     UnfoldAdminTextInputWidget,
     UnfoldBooleanWidget,
 )
 
-from banks.uploads import too_large
+from banks.uploads import UploadWidget, too_large
 from studio.decoding import ENCODINGS, TextFileError, UnknownEncoding, decode
 from studio.import_drafts import DraftFile
 from studio.kinds import kinds
@@ -44,8 +45,12 @@ HOW_LABELS = {
 APPEND, REPLACE = "append", "replace"
 
 
-class TextFilesInput(forms.FileInput):
+class TextFilesWidget(UploadWidget):
     allow_multiple_selected = True
+
+    def __init__(self) -> None:
+        super().__init__(".txt,.md,.markdown,.text,text/*", MOST_BYTES)
+        self.attrs["multiple"] = True
 
 
 class TextFilesField(forms.FileField):
@@ -70,7 +75,7 @@ class TextForm(forms.Form):
     files = TextFilesField(
         label=gettext_lazy("Or text files"),
         required=False,
-        widget=TextFilesInput({"multiple": True, "accept": ".txt,.md,.markdown,.text,text/*", "class": "nr-file"}),
+        widget=TextFilesWidget,
         help_text=gettext_lazy("Plain text or Markdown, up to 8 MB together. With several, each begins a chapter."),
     )
 
@@ -109,7 +114,7 @@ class CutForm(forms.Form):
         label=gettext_lazy("A line of the project is"),
         choices=[(how.value, label) for how, label in HOW_LABELS.items()],
         initial=How.PARAGRAPH.value,
-        widget=forms.RadioSelect,
+        widget=UnfoldAdminRadioSelectWidget,
     )
     pattern = forms.CharField(
         label=gettext_lazy("Pattern"),
@@ -139,7 +144,7 @@ class CutForm(forms.Form):
             (REPLACE, gettext_lazy("In place of all lines that are there")),
         ],
         initial=APPEND,
-        widget=forms.RadioSelect,
+        widget=UnfoldAdminRadioSelectWidget,
     )
     sure = forms.BooleanField(
         label=gettext_lazy("Remove the lines that are there"),

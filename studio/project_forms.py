@@ -11,6 +11,8 @@ from django.db.models import Q
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
+    UnfoldAdminRadioSelectWidget,
     UnfoldAdminSelectWidget,
     UnfoldAdminTextInputWidget,
     UnfoldBooleanWidget,
@@ -56,7 +58,7 @@ class SettingsForm(_ProjectModelForm):
 
 
 class NewProjectForm(SettingsForm):
-    kind = forms.ChoiceField(label=gettext_lazy("Kind"), widget=forms.RadioSelect)
+    kind = forms.ChoiceField(label=gettext_lazy("Kind"), widget=UnfoldAdminRadioSelectWidget)
 
     class Meta(SettingsForm.Meta):
         fields = ("name", "bank", "language", "format")
@@ -87,7 +89,10 @@ class PeopleForm(forms.Form):
         help_text=gettext_lazy("Manages people and may delete the project. Whoever owned it stays a member."),
     )
     members = forms.ModelMultipleChoiceField(
-        label=gettext_lazy("Members"), queryset=User.objects.none(), required=False, widget=forms.CheckboxSelectMultiple
+        label=gettext_lazy("Members"),
+        queryset=User.objects.none(),
+        required=False,
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
     )
 
     def __init__(self, project: Project, data: Any = None) -> None:

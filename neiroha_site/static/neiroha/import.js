@@ -1,8 +1,15 @@
 "use strict";
 
-// The preview of an import follows the form: what the server makes of it stands beside it a moment after each change.
+// The import of a text: the names of all chosen files are shown, and the preview follows the form, a moment after each
+// change.
 document.addEventListener("DOMContentLoaded", () => {
   const PAUSE = 350;
+  const files = document.getElementById("id_files");
+  files?.addEventListener("change", () => {
+    const shown = files.closest(".nr-field").querySelector("input[type=text]");
+    shown.value = [...files.files].map((file) => file.name).join(", ");
+  });
+
   const form = document.getElementById("nr-cut");
   if (!form) return;
   const preview = document.getElementById("nr-preview");
