@@ -73,18 +73,18 @@ class ExportForm(forms.Form):
         widget=UnfoldAdminIntegerFieldWidget,
     )
     level = forms.BooleanField(
-        label=gettext_lazy("Make all equally loud"),
+        label=gettext_lazy("Bring the whole to one loudness"),
         required=False,
         initial=True,
         widget=UnfoldBooleanWidget,
-        help_text=gettext_lazy("As a whole, to the loudness below. Otherwise it stays as it is."),
+        help_text=gettext_lazy("Lines keep their differences. Otherwise it stays as it is."),
     )
     loudness = forms.FloatField(
         label=gettext_lazy("Loudness, LUFS"),
         min_value=LOUDNESS_MIN,
         max_value=LOUDNESS_MAX,
         required=False,
-        initial=LOUDNESS,
+        initial=round(LOUDNESS),
         widget=UnfoldAdminIntegerFieldWidget({"step": "0.5"}),
         help_text=gettext_lazy("-16 for podcasts and players, -18 for audiobooks, -23 for broadcasting."),
     )

@@ -111,6 +111,7 @@ def studio_routes(rows: dict[str, int]) -> list[tuple[str, str, Any]]:
         ("POST", f"{project}duplicate/", None),
         ("POST", f"{project}generate/", {"want": "all"}),
         ("POST", f"{project}cancel/", {}),
+        ("POST", f"{project}import/", {"text": "Anna: Hello."}),
         ("POST", "lines/", {"project": 1, "lines": [{"text": "Two."}]}),
         ("PATCH", line, {"text": "x"}),
         ("POST", "lines/move/", {"project": 1, "lines": [rows["lines"]]}),

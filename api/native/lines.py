@@ -33,8 +33,27 @@ MOST_AT_ONCE = 1000
 RIGHTS = {True: ("studio.view_project", "studio.change_project"), False: ("studio.change_project",)}
 
 
+class NumberedLines(serializers.ListSerializer[Any]):
+    """Says in which of the lines, and where in it, the first mistake is."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        try:
+            return super().to_internal_value(data)
+        except serializers.ValidationError as error:
+            detail: Any = error.detail
+            rows = detail.items() if isinstance(detail, dict) else enumerate(detail)
+            for number, problems in rows:
+                if isinstance(number, int) and isinstance(problems, dict) and problems:
+                    field, messages = next(iter(problems.items()))
+                    raise serializers.ValidationError(f"Line {number + 1}, {field}: {messages[0]}") from error
+            raise
+
+
 class LineBody(StrictBody):
     """What of a line can be given."""
+
+    class Meta:
+        list_serializer_class = NumberedLines
 
     text = StrictText(max_length=LONGEST_LINE)
     speaker = LineField(required=False, allow_blank=True, max_length=100, help_text="As the script names them.")

@@ -16,6 +16,7 @@ from rest_framework.response import Response
 
 from api.native.fields import LARGEST_ID, RowId, RowIds, StrictInteger
 from api.native.filters import IdFilter, Ordering, SearchQuery
+from api.native.imports import ImportBody, ImportedSerializer, imported
 from api.native.queue import CancelledSerializer
 from api.native.serializers import RowSerializer, StrictBody
 from api.native.views import RowViewSet
@@ -196,6 +197,15 @@ class ProjectViewSet(RowViewSet[Project]):
         body = _checked(GenerateBody, request)
         outcome = generate(project, _chosen(project, body), Want(body["want"]), request.user)
         return Response(_told(outcome))
+
+    @extend_schema(request=ImportBody, responses={201: ImportedSerializer, 200: ImportedSerializer})
+    @action(detail=True, methods=["post"], url_path="import")
+    def import_text(self, request: Request, pk: str) -> Response:
+        """Make lines of a text, at the end or in place of all others (201); of a dry run only what it would make
+        (200)."""
+        project = self.get_object()
+        body = _checked(ImportBody, request)
+        return Response(imported(project, body), status=200 if body["dry_run"] else 201)
 
     @extend_schema(request=LinesBody, responses=CancelledSerializer)
     @action(detail=True, methods=["post"])
