@@ -72,7 +72,7 @@ class TextForm(forms.Form):
         strip=False,
         widget=UnfoldAdminTextareaWidget({"rows": 12, "dir": "auto"}),
     )
-    files = TextFilesField(
+    uploads = TextFilesField(
         label=gettext_lazy("Or text files"),
         required=False,
         widget=TextFilesWidget,
@@ -81,7 +81,7 @@ class TextForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
-        text, files = cleaned.get("text", ""), cleaned.get("files", [])
+        text, files = cleaned.get("text", ""), cleaned.get("uploads", [])
         if text.strip() and files:
             raise ValidationError(_("There is a text as well as a file: choose one of them."))
         if not text.strip() and not files and not self.errors:
@@ -94,7 +94,7 @@ class TextForm(forms.Form):
         try:
             _require_text(content)
         except TextFileError as error:
-            self.add_error("files", f"{name}: {error.message}")
+            self.add_error("uploads", f"{name}: {error.message}")
         return DraftFile(name, content)
 
 

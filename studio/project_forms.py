@@ -32,7 +32,7 @@ else:
 class SettingsForm(_ProjectModelForm):
     class Meta:
         model = Project
-        fields = ("name", "bank", "language", "format", "reuse")
+        fields: tuple[str, ...] = ("name", "bank", "language", "format", "reuse")
         widgets = {
             "name": UnfoldAdminTextInputWidget,
             "bank": UnfoldAdminSelectWidget,

@@ -36,9 +36,9 @@ class Progress:
 
 def progress_of(projects: Sequence[Project]) -> dict[int, Progress]:
     """By primary key, in one query; a project without lines is left out."""
-    lines = Line.objects.filter(project__in=[project.pk for project in projects]).order_by().with_state()
+    lines: QuerySet[Any, Any] = Line.objects.filter(project__in=[project.pk for project in projects]).with_state()
     found: dict[int, Progress] = {}
-    for pk, state, count in lines.values_list("project", "state").annotate(count=Count("pk")):
+    for pk, state, count in lines.order_by().values_list("project", "state").annotate(count=Count("pk")):
         known = found.get(pk, Progress())
         found[pk] = Progress(known.done + (count if state == LineState.DONE else 0), known.total + count)
     return found
@@ -66,16 +66,15 @@ def duplicate(project: Project, owner: Any) -> Project:
 
 def share(project: Project, owner: User, members: Collection[User]) -> list[str]:
     """Choose the project's people; the names of what that changes. Whoever owned it stays a member."""
-    before = {"owner": project.owner_id, "members": set(project.members.values_list("pk", flat=True))}
-    chosen = {person.pk for person in members}
-    after = {"owner": owner.pk, "members": chosen - {owner.pk}}
-    if owner.pk != project.owner_id:
-        after["members"] = (chosen | {project.owner_id}) - {owner.pk}
+    members_before = set(project.members.values_list("pk", flat=True))
+    handed_over = owner.pk != project.owner_id
+    chosen = {person.pk for person in members} | ({project.owner_id} if handed_over else set())
+    chosen.discard(owner.pk)
     with transaction.atomic():
         project.owner = owner
         project.save(update_fields=["owner"])
-        project.members.set(after["members"])
-    return [name for name, value in after.items() if before[name] != value]
+        project.members.set(chosen)
+    return ["owner"] * handed_over + ["members"] * (chosen != members_before)
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,7 @@ def book(ann: User, stories: Bank) -> Project:
 
 def begin(client: Client, project: Project, text: str = "", *files: tuple[str, bytes]) -> Any:
     uploads = [SimpleUploadedFile(name, content) for name, content in files]
-    return client.post(address(project, "import/"), {"text": text, "files": uploads, "begin": ""})
+    return client.post(address(project, "import/"), {"text": text, "uploads": uploads, "begin": ""})
 
 
 def cut(**values: Any) -> dict[str, Any]:
@@ -178,12 +178,12 @@ def test_other_lines_are_replaced_only_by_who_is_sure(client: Client, book: Proj
         (" \n ", [], "text", "Paste a text"),
         ("a\0b", [], "text", "Null characters"),
         ("Text.", [("a.txt", b"File.")], "__all__", "choose one of them"),
-        ("", [("a.wav", wav_file(tone(8000, 0.1), 8000))], "files", "a.wav: This is no text file"),
-        ("", [("a.txt", bytes(range(256)) * 40)], "files", "a.txt: This is no text file"),
-        ("", [("a.docx", b"PK\x03\x04" + bytes(200))], "files", "a.docx: This is no text file"),
-        ("", [("a.txt", b"")], "files", "empty"),
-        ("", [("a.txt", b"a " * (5 << 20))], "files", "too large"),
-        ("", [(f"{number}.txt", b"a") for number in range(MOST_FILES + 1)], "files", "At most 50"),
+        ("", [("a.wav", wav_file(tone(8000, 0.1), 8000))], "uploads", "a.wav: This is no text file"),
+        ("", [("a.txt", bytes(range(256)) * 40)], "uploads", "a.txt: This is no text file"),
+        ("", [("a.docx", b"PK\x03\x04" + bytes(200))], "uploads", "a.docx: This is no text file"),
+        ("", [("a.txt", b"")], "uploads", "empty"),
+        ("", [("a.txt", b"a " * (5 << 20))], "uploads", "too large"),
+        ("", [(f"{number}.txt", b"a") for number in range(MOST_FILES + 1)], "uploads", "At most 50"),
     ],
     ids=["nothing", "blank", "null", "both", "wav", "binary", "docx", "empty", "huge", "many"],
 )

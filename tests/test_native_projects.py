@@ -274,7 +274,8 @@ def test_bodies_of_lines(producer: Caller, play: Project, ann: User) -> None:
         assert field in param(producer.post("lines/move/", move, 400))
     producer.post("lines/move/", {"project": play.pk, "lines": [foreign["id"]]}, 204)
     assert (texts(play), texts(other)) == (["One."], ["Foreign."])
-    for change in ({"text": " "}, {"revision": -1}, {"speed": 0}, {"position": 5}, []):
+    changes: list[Any] = [{"text": " "}, {"revision": -1}, {"speed": 0}, {"position": 5}, []]
+    for change in changes:
         producer.patch(f"lines/{line['id']}/", change, 400)
 
 
@@ -352,6 +353,7 @@ def test_what_can_not_be_imported(producer: Caller, play: Project, body: dict[st
 def test_a_book_is_larger_than_other_bodies(server: str, bank: Bank) -> None:
     without_limits()
     caller = keyed(*RIGHTS)
+    assert caller.user
     book = Project.objects.create(name="Book", kind="phase", owner=caller.user, bank=bank)
     text = "word " * 400_000
     with httpx.Client(base_url=server, headers=caller.headers, timeout=120, trust_env=False) as client:

@@ -215,7 +215,7 @@ def test_settings_are_stored_and_what_sounds_otherwise_is_stale(ann: User, play:
     assert "format" in entry.message and "flac" not in entry.message
 
 
-@pytest.mark.parametrize(("values", "field"), [one for one in BAD if "kind" not in one.values[0]])
+@pytest.mark.parametrize(("values", "field"), [one for one in BAD if "kind" not in str(one.values[0])])
 def test_wrong_settings_change_nothing(ann: User, play: Project, values: dict[str, str], field: str) -> None:
     page = signed_in(ann).post(address(play, "settings/"), settings(play, **values))
     assert list(page.context["form"].errors) == [field]

@@ -109,8 +109,9 @@ def test_a_text_is_cut_in_the_way_that_the_preview_shows(visit: Visit) -> None:
     page.get_by_label("Script").check()
     page.fill("#id_name", "The rain")
     page.get_by_role("button", name="Go on with a text").click()
-    file = {"name": "rain.txt", "mimeType": "text/plain", "buffer": STORY.encode("utf-16")}
-    page.set_input_files("#id_files", [file])  # type: ignore[list-item]  # a file payload
+    page.set_input_files(
+        "#id_uploads", {"name": "rain.txt", "mimeType": "text/plain", "buffer": STORY.encode("utf-16")}
+    )
     page.get_by_role("button", name="Go on").click()
     preview = page.locator("#nr-preview")
     expect(preview.get_by_text("3 lines")).to_be_visible()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.core.exceptions import ValidationError as ModelError
@@ -219,7 +220,7 @@ class LineViewSet(RowViewSet[Line]):
         read.is_valid(raise_exception=True)
         return read
 
-    def told(self, pks: list[int], status: int) -> Response:
+    def told(self, pks: Sequence[int], status: int) -> Response:
         """Read anew in their order."""
         rows = self.get_queryset().filter(pk__in=pks)
         return Response({"lines": self.get_serializer(rows, many=True).data}, status=status)

@@ -164,7 +164,9 @@ class ProjectViewSet(RowViewSet[Project]):
     def get_serializer(self, *args: Any, **kwargs: Any) -> Any:
         serializer = super().get_serializer(*args, **kwargs)
         if kwargs.get("many"):
-            serializer.context["progress"] = progress_of(args[0])
+            # One query for all of the page.
+            context: Any = serializer.context
+            context["progress"] = progress_of(args[0])
         return serializer
 
     def destroy(self, request: Request, pk: str) -> Response:

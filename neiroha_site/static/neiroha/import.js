@@ -4,7 +4,7 @@
 // change.
 document.addEventListener("DOMContentLoaded", () => {
   const PAUSE = 350;
-  const files = document.getElementById("id_files");
+  const files = document.getElementById("id_uploads");
   files?.addEventListener("change", () => {
     const shown = files.closest(".nr-field").querySelector("input[type=text]");
     shown.value = [...files.files].map((file) => file.name).join(", ");
