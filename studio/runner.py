@@ -229,6 +229,7 @@ class Runner:
         take = job.take
         wish = Wish(
             text=take.spoken or take.text,
+            pronounced=True,
             format=files.carrier(AudioFormat(take.format)),
             speed=take.made_with.speed,
             instructions=take.made_with.instruction,

@@ -5,7 +5,7 @@ from django.urls import path
 
 from studio import views
 from studio.audio import audio
-from studio.pages import cast, exports, importing, lines, project_settings, projects
+from studio.pages import cast, exports, importing, lines, project_settings, projects, pronunciation
 
 app_name = "studio"
 _guard = admin.site.admin_view
@@ -30,4 +30,5 @@ urlpatterns = [
     path("projects/<int:pk>/people/", _guard(project_settings.people), name="people"),
     path("projects/<int:pk>/copy/", _guard(project_settings.copy_project), name="copy"),
     path("projects/<int:pk>/delete/", _guard(project_settings.delete_project), name="delete"),
+    path("projects/<int:pk>/pronunciation/", _guard(pronunciation.pronunciation), name="project-pronunciation"),
 ]

@@ -7,10 +7,12 @@ from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Case, Count, F, Q, Value, When
+from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 
+from banks.dictionary import PronunciationRule
 from banks.models import Bank, Character
 from providers.speech import SPEED_MAX, SPEED_MIN, AudioFormat
 from studio.models.takes import OPEN, Take, TakeState
@@ -193,3 +195,28 @@ class CastEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.speaker} / {self.character}"
+
+
+class ProjectPronunciation(PronunciationRule):
+    """Goes before the rules of the bank and those for everybody."""
+
+    project = models.ForeignKey(
+        Project, on_delete=models.CASCADE, related_name="pronunciations", verbose_name=_("project")
+    )
+
+    class Meta(PronunciationRule.Meta):
+        abstract = False
+        verbose_name = _("pronunciation of a project")
+        verbose_name_plural = _("pronunciations of projects")
+        constraints = [
+            models.UniqueConstraint(
+                "project",
+                "written",
+                Lower("language"),
+                name="project_pronunciation_once",
+                violation_error_message=_("There is a rule for this already."),
+            )
+        ]
+
+    def siblings(self) -> models.QuerySet[Any]:
+        return ProjectPronunciation.objects.filter(project=self.project)

@@ -1,0 +1,126 @@
+"""The pronunciation dictionary's pages: its rules, and what they make of a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from difflib import SequenceMatcher
+from typing import Any
+
+import regex
+from django import forms
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_GET
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
+
+from banks.dictionary import Pronunciation, rules_for
+from banks.models import Bank
+from banks.pronunciation import PronunciationError, Rules
+from providers.admin_base import ModelAdmin, page_action
+
+LONGEST_TRIAL = 500
+_TOKEN = regex.compile(r"\w+|.", regex.DOTALL)
+
+
+class TryForm(forms.Form):
+    """A sentence to try rules with; it stands in the address, so that it can be shared."""
+
+    text = forms.CharField(
+        label=gettext_lazy("Sentence"),
+        required=False,
+        max_length=LONGEST_TRIAL,
+        widget=UnfoldAdminTextareaWidget({"rows": 3, "dir": "auto"}),
+    )
+    language = forms.CharField(
+        label=gettext_lazy("Language"),
+        required=False,
+        max_length=35,
+        widget=UnfoldAdminTextInputWidget,
+        help_text=gettext_lazy("Of the voice that speaks, such as en; empty: not known."),
+    )
+
+    def tried(self, rules: Rules) -> dict[str, Any]:
+        """For banks/try.html: the sentence in parts, those that changed marked; or what went wrong."""
+        if not self.is_valid() or not self.cleaned_data["text"].strip():
+            return {}
+        text, language = self.cleaned_data["text"], self.cleaned_data["language"]
+        try:
+            spoken = rules.apply(text, language)
+        except PronunciationError as error:
+            return {"error": error.message}
+        return {"parts": list(marked(text, spoken)), "same": spoken == text, "silent": not spoken.strip()}
+
+
+class BankTryForm(TryForm):
+    bank = forms.ModelChoiceField(
+        label=gettext_lazy("Bank"),
+        queryset=Bank.objects.present(),
+        required=False,
+        empty_label=gettext_lazy("Every bank"),
+        widget=UnfoldAdminSelectWidget,
+    )
+
+
+def marked(text: str, spoken: str) -> Iterator[tuple[str, bool]]:
+    """What is spoken in parts, each with whether it differs from what is written."""
+    said = _TOKEN.findall(spoken)
+    for kind, _a, _b, start, end in SequenceMatcher(None, _TOKEN.findall(text), said, autojunk=False).get_opcodes():
+        if part := "".join(said[start:end]):
+            yield part, kind != "equal"
+
+
+@admin.register(Pronunciation)
+class PronunciationAdmin(ModelAdmin[Pronunciation]):
+    list_display = ["written", "spoken", "is_pattern", "language", "scope", "enabled"]
+    list_filter = ["enabled", "is_pattern", ("bank", admin.RelatedOnlyFieldListFilter)]
+    list_select_related = ["bank"]
+    list_before_template = "admin/banks/intro.html"
+    intro = gettext_lazy(
+        "The dictionary says how words are spoken that voices would say wrong, such as names."
+        " It holds for the API, too."
+    )
+    search_fields = ["written", "spoken"]
+    fields = ["written", "spoken", "is_pattern", "match_case", "language", "bank", "enabled"]
+    actions_list = ["try_it"]
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(require_GET(self.try_view))
+        return [path("try/", view, name="banks_pronunciation_try"), *super().get_urls()]
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        field: Any = super().formfield_for_foreignkey(db_field, request, **kwargs)
+        if db_field.name == "bank" and field is not None:
+            field.queryset, field.empty_label = Bank.objects.present(), _("Every bank")
+        return field
+
+    @page_action(description=gettext_lazy("Try it"), url_path="try-it")
+    def try_it(self, request: HttpRequest) -> HttpResponse:
+        return HttpResponseRedirect(reverse("admin:banks_pronunciation_try"))
+
+    def try_view(self, request: HttpRequest) -> HttpResponse:
+        if not self.has_view_or_change_permission(request):
+            raise PermissionDenied
+        form = BankTryForm(request.GET)
+        bank: Bank | None = form.cleaned_data.get("bank") if form.is_valid() else None
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Try the dictionary"),
+            "opts": self.opts,
+            "form": form,
+            "action": reverse("admin:banks_pronunciation_try"),
+            **form.tried(rules_for(bank.pk if bank else None)),
+        }
+        return TemplateResponse(request, "admin/banks/pronunciation/try.html", context)
+
+    @admin.display(description=gettext_lazy("for"), ordering="bank")
+    def scope(self, row: Pronunciation) -> str:
+        return str(row.bank) if row.bank else _("every bank")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Pronunciation]:
+        return super().get_queryset(request).select_related("bank")
