@@ -15,7 +15,7 @@ from django.utils.translation import gettext_noop
 
 from providers.audit import Change, record
 from studio import runner
-from studio.models import CastEntry, Line, LineState, Project
+from studio.models import CastEntry, Line, LineState, Project, ProjectPronunciation
 
 BATCH = 200
 _SHARED = ("kind", "bank", "language", "format", "reuse", "fingerprint")
@@ -50,7 +50,7 @@ def people() -> QuerySet[User]:
 
 
 def duplicate(project: Project, owner: Any) -> Project:
-    """The same lines and cast in a project of this person's, without any audio."""
+    """The same lines, cast and pronunciation in a project of this person's, without any audio."""
     with transaction.atomic():
         shared = {name: getattr(project, name) for name in _SHARED}
         made = Project.objects.create(name=_("%s (copy)") % project.name[:80], owner=owner, **shared)
@@ -60,6 +60,10 @@ def duplicate(project: Project, owner: Any) -> Project:
         cast = project.cast.values_list("speaker", "character")
         entries = [CastEntry(project=made, speaker=speaker, character_id=character) for speaker, character in cast]
         CastEntry.objects.bulk_create(entries, batch_size=500)
+        rules = list(project.pronunciations.all())
+        for rule in rules:
+            rule.pk, rule.project = None, made
+        ProjectPronunciation.objects.bulk_create(rules, batch_size=500)
         record(owner, made, Change.ADDED, gettext_noop("Copied from another project."))
     return made
 

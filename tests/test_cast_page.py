@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import pytest
 from django.contrib.auth.models import User
@@ -17,10 +18,16 @@ from studio.roles import roles_of
 from tests.conftest import add_character
 from tests.hearing import assert_heard
 from tests.projects import RIGHTS, address, said, voiced
-from tests.studio import browser_of, signed_in, somebody
+from tests.studio import browser_of, clear_files, signed_in, somebody
 
 pytestmark = pytest.mark.django_db
 type Change = tuple[str, str, str]
+
+
+@pytest.fixture(autouse=True)
+def no_files() -> Iterator[None]:
+    yield
+    clear_files()
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,16 @@ from studio.lines import Draft
 from studio.models import MEGABYTE, Export, Project, StudioSettings, TakeState
 from tests.conftest import add_character
 from tests.projects import RIGHTS, address, said, voiced
-from tests.studio import browser_of, signed_in, somebody
+from tests.studio import browser_of, clear_files, signed_in, somebody
 
 pytestmark = pytest.mark.django_db
 CONTENT = bytes(range(256)) * 40
+
+
+@pytest.fixture(autouse=True)
+def no_files() -> Iterator[None]:
+    yield
+    clear_files()
 
 
 @pytest.fixture

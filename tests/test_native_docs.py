@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -24,10 +25,17 @@ from studio.models import Export, Project
 from tests.admin_pages import recording
 from tests.native_api import make_user
 from tests.projects import voiced
+from tests.studio import clear_files
 from tests.test_docs import ADDRESS, ROOT, blocks, rows, run, shape, ticked
 
 REST = ROOT / "docs" / "rest.md"
 PAGING = {"limit", "offset", "ordering"}
+
+
+@pytest.fixture(autouse=True)
+def no_files() -> Iterator[None]:
+    yield
+    clear_files()
 
 
 def routes() -> list[Any]:

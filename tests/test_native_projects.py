@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -18,9 +19,15 @@ from studio.models import Export, Line, Project, Take, TakeState
 from tests.conftest import add_character
 from tests.native_api import Caller, code, keyed, make_user, names, param, session, without_limits
 from tests.projects import RIGHTS, voiced
-from tests.studio import done, file_of, queued
+from tests.studio import clear_files, done, file_of, queued
 
 VIEW = ("studio.view_project",)
+
+
+@pytest.fixture(autouse=True)
+def no_files() -> Iterator[None]:
+    yield
+    clear_files()
 
 
 @pytest.fixture(autouse=True)

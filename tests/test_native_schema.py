@@ -32,6 +32,7 @@ from studio.models import Export, Project
 from tests.admin_pages import recording
 from tests.native_api import make_user
 from tests.projects import voiced
+from tests.studio import clear_files
 
 EXAMPLES = 8
 CHECKS = [
@@ -115,6 +116,7 @@ def house(server: str) -> Iterator[House]:
     made.restore()
     yield made
     made.session.close()
+    clear_files()
 
 
 def operations() -> list[Any]:

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
 from banks.models import Bank, Character
+from benchmarks.measure_pages import AIM_QUERIES
 from providers.audit import AuditEntry
 from providers.models import Provider
 from studio import lines
+from studio.export_options import ExportOptions, What
 from studio.files import folder
 from studio.lines import Draft
 from studio.models import CastEntry, Export, Line, Project, Take, TakeState
 from studio.pages.projects import A_PAGE
 from tests.conftest import add_character
 from tests.projects import PROJECTS, RIGHTS, address, said, voiced
-from tests.studio import done, queued, signed_in, somebody, stored
+from tests.studio import clear_files, done, queued, signed_in, somebody, stored
 
 pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def no_files() -> Iterator[None]:
+    yield
+    clear_files()
 
 
 @pytest.fixture
@@ -261,6 +272,35 @@ def test_whoever_hands_a_project_over_stays_a_member(ann: User, bob: User, play:
     assert play.owner == ann and list(play.members.all()) == [bob]
 
 
+# However much there is, the database is asked a few times only.
+
+
+@pytest.mark.parametrize(
+    "page", ["", "?page=2", "{pk}/", "{pk}/cast/", "{pk}/import/", "{pk}/exports/", "{pk}/settings/"]
+)
+def test_no_page_asks_much(
+    ann: User, play: Project, heart: Character, page: str, django_assert_max_num_queries: Any
+) -> None:
+    bank, provider = Bank.objects.get(), Provider.objects.get()
+    people = [User.objects.create(username=f"person-{number}", is_staff=True) for number in range(20)]
+    play.members.set(people)
+    for number in range(40):
+        add_character(bank, provider, f"Character {number}")
+        Project.objects.create(name=f"{number}", kind="phase", owner=people[number % 20]).members.add(ann)
+        Export.objects.create(
+            project=play, owner=people[number % 20], options_json=ExportOptions(What.AUDIO, "mp3").as_json()
+        )
+    voiced(play, ann, heart, *"abcdefgh")
+    lines.add(
+        play, [Draft("x", f"Name {number}", character_id=heart.pk * (number % 2) or None) for number in range(120)]
+    )
+    client = signed_in(ann)
+    # The first look brings what is stale up to date.
+    client.get(PROJECTS + page.format(pk=play.pk))
+    with django_assert_max_num_queries(AIM_QUERIES):
+        said(client.get(PROJECTS + page.format(pk=play.pk)))
+
+
 # Copies and the end.
 
 
@@ -268,6 +308,7 @@ def test_a_copy_has_the_lines_and_the_cast_but_no_audio(ann: User, bob: User, pl
     made = lines.add(play, [Draft("One.", "Ann", "softly", "I", heart.pk, 1.5), Draft("Two.")])
     CastEntry.objects.create(project=play, speaker="Ann", character=heart)
     Line.objects.filter(pk=made[0].pk).update(take=done(ann, heart, format="wav"))
+    play.pronunciations.create(written="One", spoken="Won")
     play.members.add(bob)
     answer = signed_in(bob).post(address(play, "copy/"))
     made_copy = Project.objects.get(name="Play (copy)")
@@ -276,6 +317,7 @@ def test_a_copy_has_the_lines_and_the_cast_but_no_audio(ann: User, bob: User, pl
     values = ("text", "speaker", "instruction", "chapter", "character", "speed", "wanted", "position")
     assert list(made_copy.lines.values(*values)) == list(play.lines.values(*values))
     assert not made_copy.lines.exclude(take=None).exists() and made_copy.cast.get().speaker == "Ann"
+    assert made_copy.pronunciations.get().spoken == "Won" and play.pronunciations.count() == 1
 
 
 def test_deleting_says_what_goes_and_lets_it_go(ann: User, play: Project, heart: Character) -> None:

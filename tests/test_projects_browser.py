@@ -20,6 +20,7 @@ from studio.models import Export, Project
 from tests.browser import NARROW, WIDE, Visitor, chromium
 from tests.conftest import add_character
 from tests.projects import PROJECTS, address, voiced
+from tests.studio import clear_files
 from tests.test_accessibility import violations
 
 PASSWORD = "correct horse battery staple"
@@ -56,6 +57,7 @@ def visit(browser: Browser, server: str, bank: Bank) -> Iterator[Visit]:
     finally:
         for visitor in opened:
             visitor.close()
+        clear_files()
         storage = private_storage()
         for name in storage.listdir(FOLDER)[1] if storage.exists(FOLDER) else []:
             storage.delete(f"{FOLDER}/{name}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
@@ -18,9 +20,15 @@ from studio.text import BadPattern, How, PatternTooSlow
 from studio.text_import import Cutting, Plan, Source, known_cast, plan, store
 from tests.conftest import add_character
 from tests.projects import voiced
-from tests.studio import queued, somebody
+from tests.studio import clear_files, queued, somebody
 
 STORY = "It rained.\n\n“Come in,” she said. He came.\n\nThe end."
+
+
+@pytest.fixture(autouse=True)
+def no_files() -> Iterator[None]:
+    yield
+    clear_files()
 
 
 def made(text: str, how: How | None = None, **values: object) -> list[tuple[str, str]]:
