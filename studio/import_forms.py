@@ -86,6 +86,8 @@ class TextForm(forms.Form):
             raise ValidationError(_("There is a text as well as a file: choose one of them."))
         if not text.strip() and not files and not self.errors:
             self.add_error("text", _("Paste a text, or choose a file."))
+        if len(text.encode()) > MOST_BYTES:
+            self.add_error("text", _("The text is too long: at most 8 MB. Take it in parts."))
         cleaned["drafts"] = [DraftFile("", text.encode())] if text.strip() else [self._read(file) for file in files]
         return cleaned
 

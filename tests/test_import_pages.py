@@ -177,6 +177,7 @@ def test_other_lines_are_replaced_only_by_who_is_sure(client: Client, book: Proj
         ("", [], "text", "Paste a text"),
         (" \n ", [], "text", "Paste a text"),
         ("a\0b", [], "text", "Null characters"),
+        ("word " * 1_700_000, [], "text", "too long"),
         ("Text.", [("a.txt", b"File.")], "__all__", "choose one of them"),
         ("", [("a.wav", wav_file(tone(8000, 0.1), 8000))], "uploads", "a.wav: This is no text file"),
         ("", [("a.txt", bytes(range(256)) * 40)], "uploads", "a.txt: This is no text file"),
@@ -185,7 +186,7 @@ def test_other_lines_are_replaced_only_by_who_is_sure(client: Client, book: Proj
         ("", [("a.txt", b"a " * (5 << 20))], "uploads", "too large"),
         ("", [(f"{number}.txt", b"a") for number in range(MOST_FILES + 1)], "uploads", "At most 50"),
     ],
-    ids=["nothing", "blank", "null", "both", "wav", "binary", "docx", "empty", "huge", "many"],
+    ids=["nothing", "blank", "null", "long", "both", "wav", "binary", "docx", "empty", "huge", "many"],
 )
 def test_what_is_no_text_is_refused_in_clear_words(
     client: Client, book: Project, text: str, files: list[tuple[str, bytes]], field: str, reason: str
