@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks import (
+    measure_batch,
     measure_embedded,
     measure_export,
     measure_fairness,
@@ -43,6 +44,7 @@ QUICK = Settings(
     tickets=(100, 1000),
     answers=500,
     export_hours=0.5,
+    lines=500,
 )
 
 
@@ -60,6 +62,10 @@ def embedded(stage: Stage) -> Table:
 
 def pages(stage: Stage) -> Table:
     return measure_pages.table(measure_pages.measure(stage))
+
+
+def batch(stage: Stage) -> Table:
+    return measure_batch.table(measure_batch.measure(stage))
 
 
 def memory(stage: Stage) -> Table:
@@ -88,6 +94,7 @@ MEASUREMENTS: dict[str, Callable[[Stage], Table]] = {
     "embedded": embedded,
     "memory": memory,
     "pages": pages,
+    "batch": batch,
     "queue": queue,
     "tickets": tickets,
     "fairness": fairness,

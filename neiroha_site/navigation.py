@@ -31,6 +31,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
         (_("Studio"), [
             (_("Quick TTS"), "play_circle", "studio", "take", "studio:quick", "add"),
             (_("Takes"), "playlist_play", "studio", "take", "studio:takes"),
+            (_("Projects"), "theaters", "studio", "project", "studio:projects"),
             (_("Studio settings"), "tune", "studio", "studiosettings"),
         ]),
         (_("Voices"), [

@@ -34,14 +34,14 @@ def _rights(app: str, models: str, verbs: str) -> frozenset[str]:
 _LOOK = (
     _rights("banks", "bank character membership", "view")
     | _rights("providers", "provider cataloguevoice cataloguemodel", "view")
-    | _rights("studio", "take", "view")
+    | _rights("studio", "take project", "view")
 )
 _ALL = "view add change delete"
 PERMISSIONS = {
     Role.VIEWER: _LOOK,
     Role.PRODUCER: _LOOK
     | _rights("banks", "bank character membership referenceaudio", _ALL)
-    | _rights("studio", "take", _ALL)
+    | _rights("studio", "take project", _ALL)
     | _rights("api", "apikey", _ALL),
 }
 

@@ -32,7 +32,7 @@ async def audio(request: HttpRequest, pk: int) -> HttpResponseBase:
     user: Any = await request.auser()
     if not await user.ahas_perm("studio.view_take"):
         raise PermissionDenied
-    take = await Take.objects.visible_to(user).filter(pk=pk).exclude(file="").afirst()
+    take = await Take.objects.audible_to(user).filter(pk=pk).exclude(file="").afirst()
     path = Path(private_storage().path(take.file.name or "")) if take else None
     if take is None or path is None or not await asyncio.to_thread(path.is_file):
         raise Http404

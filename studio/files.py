@@ -1,4 +1,4 @@
-"""The files of takes: written beside and moved into place, so that each is there whole or not at all.
+"""The files of takes and exports: written beside and moved into place, so that each is there whole or not at all.
 
 StorageError              500  the base; never raised itself
 ├── StorageFull           507  the disk, or what this server may use of it, is full
@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import logging
 import secrets
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from itertools import batched
 from pathlib import Path
 from typing import Any
 
-from banks.recordings import measure
+from banks.recordings import measure_samples
 from banks.storage import private_storage
 from providers.audio import Transcoder, encode, wav_header, wav_sizes_are_true
 from providers.errors import SpeechError
@@ -29,6 +30,7 @@ from providers.whole_files import PART, whole_file
 FOLDER = "takes"
 # A file that no take names may be one that is just being finished; after so long it is not.
 ORPHAN_SECONDS = 3600.0
+RESERVE_BYTES = 64 * 1024 * 1024
 WAV_HEADER_BYTES = 44
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -93,17 +95,22 @@ def finished(spoken: bytes, format: AudioFormat) -> TakeFile:
     transcoder.start_file(carrier(format), PCM_SAMPLE_RATE)
     wav = transcoder.feed(spoken) + transcoder.end_file() + transcoder.finish()
     pcm, rate = wav[WAV_HEADER_BYTES:], transcoder.sample_rate
-    wav = wav_header(rate, len(pcm)) + pcm
-    measured = measure(wav)
+    measured = measure_samples(pcm, rate)
     if format is AudioFormat.FLAC:
         spoken = encode(pcm, rate, format)
     elif format is AudioFormat.WAV and not wav_sizes_are_true(spoken):
-        spoken = wav
+        spoken = wav_header(rate, len(pcm)) + pcm
     return TakeFile(spoken, format, measured.duration, rate, measured.waveform)
 
 
 def folder() -> Path:
     return Path(private_storage().path(FOLDER))
+
+
+def has_room() -> bool:
+    """Whether the disk holds more than a batch in flight may need."""
+    place = next(one for one in (folder(), *folder().parents) if one.exists())
+    return shutil.disk_usage(place).free >= RESERVE_BYTES
 
 
 def write(made: TakeFile) -> str:

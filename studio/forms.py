@@ -111,13 +111,11 @@ class QuickForm(forms.Form):
     def take(self) -> Take:
         values = self.cleaned_data
         assert self._voice is not None
-        return Take.objects.create(
-            owner=self.user,
-            text=values["text"],
-            character=self.parts[values["character"]].character,
-            made_with_json=MadeWith(self._voice, values["speed"], values["instruction"]).as_json(),
-            format=values["format"],
-        )
+        made_with = MadeWith(self._voice, values["speed"], values["instruction"])
+        character = self.parts[values["character"]].character
+        take = Take.ask(self.user, values["text"], made_with, values["format"], character=character)
+        take.save()
+        return take
 
 
 class TakeFilter(forms.Form):

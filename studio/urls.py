@@ -5,6 +5,7 @@ from django.urls import path
 
 from studio import views
 from studio.audio import audio
+from studio.pages import lines, projects
 
 app_name = "studio"
 _guard = admin.site.admin_view
@@ -14,4 +15,6 @@ urlpatterns = [
     path("takes/act/", _guard(views.act), name="act"),
     path("takes/<int:pk>/", _guard(views.card), name="card"),
     path("takes/<int:pk>/audio", audio, name="audio"),
+    path("projects/", _guard(projects.projects), name="projects"),
+    path("projects/<int:pk>/", _guard(lines.project), name="project"),
 ]

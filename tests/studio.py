@@ -82,13 +82,13 @@ def ended(take: Take) -> Take:
 def queued(owner: User, character: Character, text: str = "Hello there.", **values: Any) -> Take:
     voice = freeze(character.pk, "Stories")
     assert voice is not None
-    defaults: dict[str, Any] = {"format": "wav", "made_with_json": MadeWith(voice).as_json()}
-    return Take.objects.create(owner=owner, character=character, text=text, **defaults | values)
+    take = Take.ask(owner, text, MadeWith(voice), values.pop("format", "wav"), character=character, **values)
+    take.save()
+    return take
 
 
 def claimed(owner: User, character: Character, **values: Any) -> Take:
-    take = Take.objects.claim(queued(owner, character, **values).pk)
-    assert take is not None
+    (take,) = Take.objects.claim([queued(owner, character, **values).pk])
     return take
 
 
