@@ -1,4 +1,4 @@
-"""The files of an export, written from plain values: one recording of all lines, or a file for each in a zip.
+"""The files of an export, written from plain values: one recording of all lines, a file for each in a zip, subtitles.
 
 Synchronous and long: call them in a thread. Each is streamed to the disk, and there whole or not at all. Each raises
 BadPart, which names the line whose audio can't be read; Cancelled; StorageFull and StorageFailed. What `progress` and
@@ -37,6 +37,7 @@ from providers.speech import PCM_SAMPLE_RATE, AudioFormat
 from providers.whole_files import whole_file
 from studio.file_names import safe_name
 from studio.files import storage_errors
+from studio.subtitles import WRITERS, Cue
 
 GAP, CHAPTER_GAP = 0.4, 1.5
 COLUMNS = ("order", "speaker", "text", "file", "start", "duration")
@@ -143,6 +144,18 @@ def write_zip(
         for number, (line, name) in enumerate(zip(lines, names, strict=True)):
             _store(archive, number, line, name, stage.between(number / len(lines), (number + 1) / len(lines)))
         stage.at(1)
+
+
+def write_subtitles(
+    lines: Sequence[ExportLine], slots: Sequence[Slot], path: Path, format: str, *, speakers: bool = True
+) -> None:
+    """`format` is one of `studio.subtitles.WRITERS`; `slots`: where each line is heard."""
+    if not lines:
+        raise InvalidRequest("There is nothing to export: no line has audio.")
+    cues = (Cue(slot.start, slot.end, line.speaker, line.text) for line, slot in zip(lines, slots, strict=True))
+    text = WRITERS[format](cues, speakers=speakers)
+    with storage_errors(), whole_file(path) as file:
+        file.write(text.encode())
 
 
 def file_names(lines: Sequence[ExportLine]) -> list[str]:
