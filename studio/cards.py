@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -11,12 +10,11 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from providers.pages import duration
+from studio.file_names import safe_name
 from studio.models import Take, TakeState
 from studio.runner import Stage, stages
 
 _TONES = {TakeState.DONE: "ok", TakeState.FAILED: "bad"}
-_FORBIDDEN_IN_FILE_NAMES = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*\u2028\u2029\u202a-\u202e\u2066-\u2069]+')
-_FILE_NAME_CHARACTERS = 60
 MOST_LINES = 200
 
 
@@ -83,10 +81,4 @@ def waveform_path(levels: Sequence[int]) -> str:
 
 def file_name(take: Take) -> str:
     """For whoever downloads it: who speaks, and how the text begins."""
-    return f"{file_stem(f'{take.made_with.voice.name} - {take.text}') or 'take'}.{take.format}"
-
-
-def file_stem(text: str) -> str:
-    """As much of a text as a file's name may have of it."""
-    name = _FORBIDDEN_IN_FILE_NAMES.sub(" ", text)
-    return " ".join(name.split())[:_FILE_NAME_CHARACTERS].strip(" .")
+    return f"{safe_name(f'{take.made_with.voice.name} - {take.text}', 'take')}.{take.format}"

@@ -15,7 +15,7 @@ from unfold.widgets import (
     UnfoldBooleanWidget,
 )
 
-from providers.audio.merge import LOUDNESS, LOUDNESS_MAX, LOUDNESS_MIN
+from providers.audio import LOUDNESS, LOUDNESS_MAX, LOUDNESS_MIN
 from studio.export_options import CHAPTER_GAP_MS, FORMATS, GAP_MAX_MS, GAP_MS, ZIP, ExportOptions, Material, What
 from studio.exports import ask, require_material, require_room
 from studio.models import Export, Project

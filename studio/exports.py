@@ -10,8 +10,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from studio import runner
-from studio.cards import file_stem
 from studio.export_options import ExportOptions, Material
+from studio.file_names import safe_name
 from studio.files import quota_spent
 from studio.freshness import refresh
 from studio.models import MEGABYTE, Export, ExportQuerySet, Project, StudioSettings
@@ -65,4 +65,4 @@ def cancel(exports: ExportQuerySet) -> int:
 
 def file_name(export: Export) -> str:
     """For whoever downloads it."""
-    return f"{file_stem(export.project.name) or 'export'}.{ExportOptions.read(export.options_json).format}"
+    return f"{safe_name(export.project.name, 'export')}.{ExportOptions.read(export.options_json).format}"

@@ -25,7 +25,7 @@ from api.native.projects import visible_projects
 from api.native.views import RowViewSet
 from api.serializers import StrictBoolean, StrictNumber
 from banks.storage import private_storage
-from providers.audio.merge import LOUDNESS, LOUDNESS_MAX, LOUDNESS_MIN
+from providers.audio import LOUDNESS, LOUDNESS_MAX, LOUDNESS_MIN
 from studio.audio import answer
 from studio.export_options import CHAPTER_GAP_MS, FORMATS, GAP_MAX_MS, GAP_MS, ExportOptions, What, content_types
 from studio.exports import ask, cancel, file_name

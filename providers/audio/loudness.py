@@ -11,10 +11,11 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
 import av
+import numpy as np
 from av.audio.frame import AudioFrame
 from av.filter import Graph
 
-from providers.audio.parts import Floats, Shape
+from providers.audio.parts import Floats, Shape, floats_of
 from providers.audio.samples import translated
 
 # What ebur128 says of silence.
@@ -50,22 +51,25 @@ class _Chain:
         self._graph.link_nodes(source, *nodes, self._graph.add("abuffersink")).configure()
 
     @translated()
-    def write(self, samples: Floats) -> list[Floats]:
+    def write(self, samples: Floats) -> Floats:
         self._graph.push(self._shape.frame(samples, self._position))
         self._position += len(samples) // self._shape.channels
-        return list(self._pulled())
+        return self._pulled()
 
     @translated()
-    def flush(self) -> list[Floats]:
+    def flush(self) -> Floats:
         self._graph.push(None)
-        return list(self._pulled())
+        return self._pulled()
 
     def loudness(self) -> float | None:
         """Integrated LUFS of what came out; None for silence, and for less than 0.4 s."""
         said = [float(frame.metadata[_INTEGRATED]) for frame in self._last if _INTEGRATED in frame.metadata]
         return said[-1] if said and said[-1] > _SILENT else None
 
-    def _pulled(self) -> Iterator[Floats]:
+    def _pulled(self) -> Floats:
+        return np.concatenate([np.zeros(0, np.float32), *map(floats_of, self._frames())])
+
+    def _frames(self) -> Iterator[AudioFrame]:
         while True:
             try:
                 frame = self._graph.pull()
@@ -73,7 +77,7 @@ class _Chain:
                 return
             assert isinstance(frame, AudioFrame)
             self._last.append(frame)
-            yield frame.to_ndarray().reshape(-1)
+            yield frame
 
 
 class Meter:
@@ -105,10 +109,10 @@ class Leveller:
             ],
         )
 
-    def write(self, samples: Floats) -> list[Floats]:
+    def write(self, samples: Floats) -> Floats:
         return self._chain.write(samples)
 
-    def flush(self) -> list[Floats]:
+    def flush(self) -> Floats:
         return self._chain.flush()
 
     def loudness(self) -> float | None:

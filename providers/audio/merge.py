@@ -6,7 +6,7 @@ each part is and how loud the whole, so that chapters and gain are known before 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -115,7 +115,7 @@ class _Plan:
         named = [(part.chapter, start) for part, start in zip(self.parts, self.starts(), strict=True) if part.chapter]
         if named and named[0][1]:
             named.insert(0, (title or self.parts[0].name, 0))
-        ends = [start for _, start in named[1:]] + [self.samples]
+        ends = [*(start for _, start in named), self.samples][1:]
         return [Chapter(name, start, end) for (name, start), end in zip(named, ends, strict=True)]
 
 
@@ -248,15 +248,15 @@ class _Levelled:
         for samples in plan.heard():
             stage.at(done / max(plan.samples, 1))
             done += len(samples) // plan.shape.channels
-            _write_all(writer, leveller.write(samples) if leveller else [samples * louder])
-        _write_all(writer, leveller.flush() if leveller else [])
+            _write(writer, leveller.write(samples) if leveller else samples * louder)
+        if leveller:
+            _write(writer, leveller.flush())
         writer.close()
         if leveller:
             return leveller.loudness()
         return None if self._measured.loudness is None else self._measured.loudness + gain
 
 
-def _write_all(writer: Writer, pieces: Iterable[Floats]) -> None:
-    for samples in pieces:
-        if len(samples):
-            writer.write(samples)
+def _write(writer: Writer, samples: Floats) -> None:
+    if len(samples):
+        writer.write(samples)

@@ -66,6 +66,11 @@ class Shape:
         return frame
 
 
+def floats_of(frame: AudioFrame) -> Floats:
+    """The samples of a frame of a Shape, where they lie: it must not be used again."""
+    return np.frombuffer(frame.planes[0], np.float32, frame.samples * frame.layout.nb_channels)
+
+
 class BadPart(BadAudio):
     """`part` is its place among the parts, from 0."""
 
@@ -139,6 +144,6 @@ def _frames(file: BinaryIO, part: Part) -> Iterator[AudioFrame]:
 
 
 def _floats(frames: Sequence[AudioFrame]) -> Floats:
-    samples = np.concatenate([np.zeros(0, np.float32), *(frame.to_ndarray().reshape(-1) for frame in frames)])
+    samples = np.concatenate([np.zeros(0, np.float32), *map(floats_of, frames)])
     # A file of floats may hold what is no number, and one of them would spoil the loudness of the whole.
     return samples if np.isfinite(np.dot(samples, samples)) else np.nan_to_num(samples, posinf=1.0, neginf=-1.0)
