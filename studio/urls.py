@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from django.contrib import admin
-from django.urls import path
+from django.urls import include, path
 
 from studio import views
 from studio.audio import audio
@@ -17,4 +17,5 @@ urlpatterns = [
     path("takes/<int:pk>/audio", audio, name="audio"),
     path("projects/", _guard(projects.projects), name="projects"),
     path("projects/<int:pk>/", _guard(lines.project), name="project"),
+    path("projects/<int:pk>/lines/", include("studio.pages.line_urls")),
 ]
