@@ -13,7 +13,7 @@ from studio.freshness import refresh
 from studio.line_forms import Composer, LineFilter, LineForm, SelectionForm, Voices, is_key
 from studio.models import Line, LineQuerySet, Project
 from studio.pages.project import project_of, project_page
-from studio.rows import Row, may_change, rows
+from studio.rows import Row, may_change, rows, stamp
 from studio.runner import stages
 from studio.summary import summary
 
@@ -60,6 +60,7 @@ def lines_page(
         "filtered": filtered,
         "query": query.urlencode(),
         "address": _address(request, project, asked),
+        "stamp": stamp(project),
         "ticked": request.POST.getlist("line"),
     }
     if may_change(request.user):
