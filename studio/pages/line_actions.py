@@ -8,12 +8,13 @@ from urllib.parse import urlsplit
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_http_methods, require_POST
 
 from banks.models import Character
 from studio import generate, lines
@@ -36,12 +37,20 @@ def add(request: HttpRequest, pk: int) -> HttpResponse:
     return HttpResponseRedirect(address_of(project, made))
 
 
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 def edit(request: HttpRequest, pk: int, line_pk: int) -> HttpResponse:
-    """With `split`, cut the line at the cursor too, which stands at `at`."""
+    """The form alone, for the page's script; or what it sent. With `split`, cut the line at the cursor too, which stands
+    at `at`."""
     project = project_of(request, pk, "change")
-    asked, voices = _asked(request, project), Voices(project)
+    voices = Voices(project)
     line = project.lines.select_related("character", "project__bank").filter(pk=line_pk).first()
+    if request.method != "POST":
+        if line is None:
+            raise Http404
+        context = {"editing": LineForm(line=line, voices=voices), "project": project}
+        context["address"] = reverse("studio:project", args=[project.pk])
+        return TemplateResponse(request, "studio/projects/line_edit.html", context)
+    asked = _asked(request, project)
     if line is None:
         return _orphaned(request, project, asked, voices, line_pk)
     form = LineForm(request.POST, line=line, voices=voices)

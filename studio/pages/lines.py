@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from django.core.paginator import Page, Paginator
+from django.db.models import Case, Q, When
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.urls import reverse
 from django.views.decorators.http import require_GET
@@ -13,7 +16,7 @@ from studio.freshness import refresh
 from studio.line_forms import Composer, LineFilter, LineForm, SelectionForm, Voices, is_key
 from studio.models import Line, LineQuerySet, Project
 from studio.pages.project import project_of, project_page
-from studio.rows import Row, may_change, rows, stamp
+from studio.rows import may_change, rows, speakers_of, stamp
 from studio.runner import stages
 from studio.summary import summary
 
@@ -41,23 +44,20 @@ def lines_page(
     selection: SelectionForm | None = None,
 ) -> HttpResponse:
     """As `asked` for by the address; forms that are given are shown with what is wrong with them."""
-    filters = LineFilter(asked, project.lines.all())
+    staged, speakers = stages(project.pk), speakers_of(project)
+    figures, filters = summary(project, staged.values()), LineFilter(asked, speakers)
+    found = _find(project, filters.condition(), figures.total, asked.get("page", ""))
     query = asked.copy()
     for name in PASSING:
         query.pop(name, None)
-    filtered = any(query.values())
-    page: Page[Line] = Paginator(filters.lines().only("pk").order_by("position", "pk"), A_PAGE).get_page(
-        asked.get("page")
-    )
-    staged = stages(project.pk)
-    listed = rows(project, project.lines.filter(pk__in=[line.pk for line in page]), staged)
+    listed = rows(found.lines, staged, speakers)
     context = {
-        "page": page,
-        "page_range": page.paginator.get_elided_page_range(page.number, on_each_side=2, on_ends=1),
-        "rows": list(zip(_numbers(project, page, listed, filtered), listed, strict=True)),
-        "summary": summary(project, staged.values()),
+        "page": found.page,
+        "page_range": found.page.paginator.get_elided_page_range(found.page.number, on_each_side=2, on_ends=1),
+        "rows": list(zip(found.numbers, listed, strict=False)),
+        "summary": figures,
         "filters": filters,
-        "filtered": filtered,
+        "filtered": found.filtered,
         "query": query.urlencode(),
         "address": _address(request, project, asked),
         "stamp": stamp(project),
@@ -66,6 +66,30 @@ def lines_page(
     if may_change(request.user):
         context |= _forms(project, asked, editing, composer, selection)
     return project_page(request, project, "lines", context)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A page of lines and the places of these in the whole project."""
+
+    page: Page[Any]
+    lines: LineQuerySet
+    numbers: Sequence[int]
+    filtered: bool
+
+
+def _find(project: Project, condition: Q, total: int, number: str) -> Found:
+    """One query where something is filtered, else none."""
+    if not condition:
+        page: Page[Any] = Paginator(range(1, total + 1), A_PAGE).get_page(number)
+        start = page.start_index() - 1 if total else 0
+        return Found(page, project.lines.order_by("position", "pk")[start : start + A_PAGE], page.object_list, False)
+    fits = Case(When(condition, then=True), default=False)
+    order = project.lines.with_state().annotate(fits=fits).order_by("position", "pk").values_list("pk", "fits")
+    places = {pk: place for place, (pk, fit) in enumerate(order, start=1) if fit}
+    page = Paginator(list(places), A_PAGE).get_page(number)
+    listed = project.lines.filter(pk__in=page.object_list)
+    return Found(page, listed, [places[pk] for pk in page.object_list], True)
 
 
 def _forms(
@@ -94,15 +118,6 @@ def _address(request: HttpRequest, project: Project, asked: QueryDict) -> str:
         query.pop(name, None)
     path = reverse("studio:project", args=[project.pk])
     return f"{path}?{query.urlencode()}" if query else path
-
-
-def _numbers(project: Project, page: Page[Line], listed: list[Row], filtered: bool) -> list[int]:
-    """The places of the lines in the whole project."""
-    if not filtered:
-        return list(range(page.start_index(), page.start_index() + len(listed)))
-    order = project.lines.order_by("position", "pk").values_list("pk", flat=True)
-    places = {pk: number for number, pk in enumerate(order, start=1)}
-    return [places[row.pk] for row in listed]
 
 
 def _jump(project: Project, number: int) -> str:

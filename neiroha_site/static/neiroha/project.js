@@ -83,8 +83,9 @@ document.addEventListener("DOMContentLoaded", () => {
     const answer = await fetch(form.action, { method: "POST", body });
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     if (!answer.ok || !page.getElementById("nr-part")) return fail();
-    const wrong = page.querySelector("#nr-composer .nr-error") ? "nr-composer" : page.querySelector(".nr-edit .nr-error") ? form.id : "";
-    if (form.dataset.nrLineForm === "edit" && wrong !== form.id) close(form);
+    const panel = (button ?? form).closest(".nr-edit");
+    const wrong = page.querySelector("#nr-composer .nr-error") ? "nr-composer" : page.querySelector(".nr-edit .nr-error") ? panel.id : "";
+    if (panel && panel.id !== wrong && !button?.matches("[data-nr-stay]")) close(panel);
     if (form.dataset.nrLineForm === "add" && !wrong && answer.redirected) history.replaceState(null, "", answer.url);
     NrLines.morph(notes, page.getElementById("nr-notes"));
     NrLines.show(page);
@@ -124,21 +125,21 @@ document.addEventListener("DOMContentLoaded", () => {
   });
 
   // Editing in place.
-  function close(form) {
-    const place = form.closest(".nr-place");
-    form.remove();
+  function close(panel) {
+    const place = panel.closest(".nr-place");
+    panel.remove();
     place?.querySelector("[data-nr-line]")?.focus({ preventScroll: true });
   }
 
   async function edit(link) {
-    const id = `nr-edit-${link.dataset.nrEdit}`;
-    const open = document.getElementById(id);
-    const found = open ? null : await NrLines.read(link.href);
-    const form = open ?? found?.page.getElementById(id);
-    if (!form) return renew();
-    if (!open) document.getElementById(`nr-place-${link.dataset.nrEdit}`).append(form);
+    const answer = await fetch(link.dataset.nrEdit);
+    const panel = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector(".nr-edit");
+    // The line is gone, or the right to change it.
+    if (!panel) return renew();
+    if (!document.getElementById(panel.id)) link.closest(".nr-place").append(panel);
+    panel.querySelector("[name='next']").value = document.querySelector("#nr-line-acts [name='next']").value;
     prepare();
-    const text = form.querySelector("textarea");
+    const text = panel.querySelector("textarea");
     text.focus();
     text.setSelectionRange(text.value.length, text.value.length);
   }
@@ -151,6 +152,7 @@ document.addEventListener("DOMContentLoaded", () => {
     for (const name of ["new-character", "new-text"]) fresh.elements[name].value = composer().elements[name].value;
     fresh.elements["new-generate"].checked = composer().elements["new-generate"].checked;
     composer().replaceWith(fresh);
+    if (link.closest(".nr-edit")) close(link.closest(".nr-edit"));
     fresh.elements["new-text"].focus();
   }
 
@@ -159,7 +161,7 @@ document.addEventListener("DOMContentLoaded", () => {
     if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
     if (link.dataset.nrEdit) edit(link).catch(fail);
-    else if (link.matches("[data-nr-leave]")) close(link.closest("form"));
+    else if (link.matches("[data-nr-leave]")) close(link.closest(".nr-edit"));
     else insert(link).catch(fail);
   });
 

@@ -96,10 +96,8 @@ document.addEventListener("DOMContentLoaded", () => {
   function onLine(event, place) {
     const steps = { ArrowUp: -1, ArrowDown: 1 }[event.key];
     if (steps && event.altKey) {
-      const button = document.getElementById(`nr-${steps < 0 ? "up" : "down"}-${pkOf(place)}`);
-      if (!button || part.dataset.nrFiltered !== undefined) return;
-      place.querySelector("[data-nr-line]").focus();
-      act({ act: button.value });
+      if (!document.getElementById("nr-line-acts") || part.dataset.nrFiltered !== undefined) return;
+      act({ act: `${steps < 0 ? "up" : "down"}:${pkOf(place)}` });
     } else if (steps) {
       go(place, steps);
     } else if (event.key === "Enter" && event.target.matches("[data-nr-line]")) {
