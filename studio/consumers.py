@@ -120,12 +120,13 @@ class ProjectLive(LivePage):
 
     def render(self) -> str:
         errand, self._errand = self._errand, None
-        if errand is None:
-            return ""
         visible = Project.objects.visible_to(self.scope["user"]).filter(pk=self._project_id, kind__in=kinds())
         project = visible.select_related("bank").first()
         if project is None:
             raise PermissionDenied
+        return self._message(project, errand) if errand else ""
+
+    def _message(self, project: Project, errand: Errand) -> str:
         message: dict[str, Any] = {}
         if painted := self._rows(project, errand):
             message["rows"] = painted

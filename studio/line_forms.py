@@ -101,7 +101,8 @@ class Composer(forms.Form):
         side, _colon, pk = place.partition(":")
         if side not in ("before", "after") or not is_key(pk):
             return None, False
-        return self.project.lines.filter(pk=pk).first(), side == "before"
+        neighbour = self.project.lines.filter(pk=pk).first()
+        return neighbour, side == "before" and neighbour is not None
 
     def write(self) -> Line | None:
         """None, and the field says why, where it is no line."""

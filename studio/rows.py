@@ -34,7 +34,7 @@ STATES: dict[LineState, tuple[str, str | Promise]] = {
 # What rows never read, and what is large.
 _UNREAD = [
     f"{take}__{name}" for take in ("take", "attempt") for name in ("made_with_json", "text", "spoken")
-] + ["attempt__waveform"]
+] + ["attempt__waveform", "character__aliases", "character__options", "character__description"]
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ const NrLines = {
   keep: {
     beforeNodeRemoved: (node) => !(node.matches?.(".nr-edit") || node.querySelector?.(".nr-edit")),
     beforeNodeMorphed: (node) => !node.matches?.(".nr-edit, [data-nr-mine], audio"),
-    beforeAttributeUpdated: (name, node) => !(name === "open" && node.localName === "details"),
+    beforeAttributeUpdated: (name, node) => !((name === "open" && node.localName === "details") || (name === "checked" && node.name === "line")),
   },
 
   // The page of an answer in place of this one. False where it is another page, such as that to sign in.
@@ -98,8 +98,7 @@ document.addEventListener("DOMContentLoaded", () => {
     const old = document.getElementById(id), fresh = page.getElementById(id);
     old.replaceWith(fresh);
     prepare();
-    const error = fresh.querySelector(".nr-error");
-    ((error?.closest(".nr-field") ?? fresh).querySelector("textarea, select, input:not([type=hidden])"))?.focus();
+    (fresh.querySelector("[aria-invalid='true']") ?? fresh.querySelector("textarea"))?.focus();
   }
 
   function written(page, known) {
@@ -139,9 +138,9 @@ document.addEventListener("DOMContentLoaded", () => {
     if (!document.getElementById(panel.id)) link.closest(".nr-place").append(panel);
     panel.querySelector("[name='next']").value = document.querySelector("#nr-line-acts [name='next']").value;
     prepare();
-    const text = panel.querySelector("textarea");
-    text.focus();
-    text.setSelectionRange(text.value.length, text.value.length);
+    const field = panel.querySelector(`[name$='-${link.dataset.nrField ?? "text"}']`);
+    field.focus();
+    field.setSelectionRange?.(field.value.length, field.value.length);
   }
 
   // Where the composer puts what it writes; the words in it stay.

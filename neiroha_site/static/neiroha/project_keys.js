@@ -101,7 +101,7 @@ document.addEventListener("DOMContentLoaded", () => {
     } else if (steps) {
       go(place, steps);
     } else if (event.key === "Enter" && event.target.matches("[data-nr-line]")) {
-      place.querySelector("[data-nr-edit]")?.click();
+      place.querySelector("[data-nr-edit]:not([data-nr-field])")?.click();
     } else {
       return;
     }
