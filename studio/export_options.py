@@ -11,8 +11,8 @@ from django.db import models
 from django.db.models import Count, F, Q
 from django.utils.translation import gettext_lazy as _
 
-from providers.audio.merge import GAP_MAX, LOUDNESS
-from providers.audio.targets import Target
+from providers.audio import LOUDNESS, Target
+from providers.audio.merge import GAP_MAX
 from studio.models import LineQuerySet
 
 GAP_MS, CHAPTER_GAP_MS = 400, 1500

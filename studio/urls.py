@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from django.contrib import admin
-from django.urls import path
+from django.urls import include, path
 
 from studio import views
 from studio.audio import audio
@@ -31,4 +31,5 @@ urlpatterns = [
     path("projects/<int:pk>/copy/", _guard(project_settings.copy_project), name="copy"),
     path("projects/<int:pk>/delete/", _guard(project_settings.delete_project), name="delete"),
     path("projects/<int:pk>/pronunciation/", _guard(pronunciation.pronunciation), name="project-pronunciation"),
+    path("projects/<int:pk>/lines/", include("studio.pages.line_urls")),
 ]
