@@ -35,6 +35,11 @@ document.addEventListener("DOMContentLoaded", () => {
     }
   }
 
+  // What is sent now shows its own outcome.
+  form.addEventListener("submit", () => {
+    clearTimeout(timer);
+    request?.abort();
+  });
   form.addEventListener("input", () => {
     for (const error of form.querySelectorAll("section:first-of-type .nr-error")) error.remove();
     clearTimeout(timer);
