@@ -275,9 +275,7 @@ def test_whoever_hands_a_project_over_stays_a_member(ann: User, bob: User, play:
 # However much there is, the database is asked a few times only.
 
 
-@pytest.mark.parametrize(
-    "page", ["", "?page=2", "{pk}/", "{pk}/cast/", "{pk}/import/", "{pk}/exports/", "{pk}/settings/"]
-)
+@pytest.mark.parametrize("page", ["", "?page=2", "{pk}/cast/", "{pk}/import/", "{pk}/exports/", "{pk}/settings/"])
 def test_no_page_asks_much(
     ann: User, play: Project, heart: Character, page: str, django_assert_max_num_queries: Any
 ) -> None:
