@@ -18,6 +18,7 @@ import psutil
 from benchmarks import (
     measure_batch,
     measure_embedded,
+    measure_export,
     measure_fairness,
     measure_first_byte,
     measure_memory,
@@ -42,6 +43,7 @@ QUICK = Settings(
     idle_seconds=2.0,
     tickets=(100, 1000),
     answers=500,
+    export_hours=0.5,
     lines=500,
 )
 
@@ -82,6 +84,10 @@ def fairness(stage: Stage) -> Table:
     return measure_fairness.table(measure_fairness.measure(stage))
 
 
+def export(stage: Stage) -> Table:
+    return measure_export.table(measure_export.measure(stage))
+
+
 MEASUREMENTS: dict[str, Callable[[Stage], Table]] = {
     "speech": speech,
     "first-byte": first_byte,
@@ -92,6 +98,7 @@ MEASUREMENTS: dict[str, Callable[[Stage], Table]] = {
     "queue": queue,
     "tickets": tickets,
     "fairness": fairness,
+    "export": export,
 }
 # Those that start one Neiroha server.
 PROFILED = ("speech", "first-byte", "embedded")

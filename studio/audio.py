@@ -48,10 +48,19 @@ async def audio(request: HttpRequest, pk: int) -> HttpResponseBase:
         raise Http404
     saving, format = "download" in request.GET, AudioFormat(take.format)
     as_wav = format is AudioFormat.PCM and not saving
-    sent = await sending(path, request.method or "", request.headers.get("range", ""), as_wav=as_wav)
-    response = _response(sent)
+    size = (await asyncio.to_thread(path.stat)).st_size
+    head = wav_header(PCM_SAMPLE_RATE, size) if as_wav else b""
+    response = answer(request, path, file_name(take), saving=saving, head=head, size=size)
     response["Content-Type"] = (AudioFormat.WAV if as_wav else format).content_type
-    response["Content-Disposition"] = content_disposition_header(saving, file_name(take)) or "inline"
+    return response
+
+
+def answer(
+    request: HttpRequest, path: Path, name: str, *, saving: bool, size: int, head: bytes = b""
+) -> HttpResponseBase:
+    """A file of `size` bytes, for whoever asked only, behind `head`: whole, or the part that is asked for."""
+    response = _response(_sent(path, request.method or "", request.headers.get("range", ""), head, len(head) + size))
+    response["Content-Disposition"] = content_disposition_header(saving, name) or "inline"
     response["Cache-Control"] = "private, max-age=3600"
     response["X-Content-Type-Options"] = "nosniff"
     return response
@@ -71,11 +80,13 @@ async def stored_file(take: Take) -> Path | None:
     return path if await asyncio.to_thread(path.is_file) else None
 
 
-async def sending(path: Path, method: str, asked_range: str, *, as_wav: bool = False) -> Sent:
-    """The file by the rules of HTTP; `as_wav` puts a header before its raw samples."""
+async def sending(path: Path, method: str, asked_range: str) -> Sent:
+    """The file by the rules of HTTP."""
     size = (await asyncio.to_thread(path.stat)).st_size
-    head = wav_header(PCM_SAMPLE_RATE, size) if as_wav else b""
-    size += len(head)
+    return _sent(path, method, asked_range, b"", size)
+
+
+def _sent(path: Path, method: str, asked_range: str, head: bytes, size: int) -> Sent:
     part = asked_part(asked_range, size)
     headers = {"Accept-Ranges": "bytes"}
     if part is None:

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import errno
 import logging
-import os
 import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import batched
 from pathlib import Path
@@ -26,9 +25,9 @@ from banks.storage import private_storage
 from providers.audio import Transcoder, encode, wav_header, wav_sizes_are_true
 from providers.errors import SpeechError
 from providers.speech import PCM_SAMPLE_RATE, AudioFormat
+from providers.whole_files import PART, whole_file
 
 FOLDER = "takes"
-PART = ".part"
 # A file that no take names may be one that is just being finished; after so long it is not.
 ORPHAN_SECONDS = 3600.0
 RESERVE_BYTES = 64 * 1024 * 1024
@@ -118,23 +117,20 @@ def write(made: TakeFile) -> str:
     """Put the file into the storage under a name of ours, which is returned. StorageError, and nothing is left."""
     name = f"{secrets.token_hex(16)}.{made.format}"
     final = folder() / name
-    part = final.with_name(name + PART)
-    try:
+    with storage_errors():
         final.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _write_through(part, made.content)
-        part.replace(final)
-    except OSError as error:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise _translated(error) from error
+        with whole_file(final) as file:
+            file.write(made.content)
     return f"{FOLDER}/{name}"
 
 
-def _write_through(path: Path, content: bytes) -> None:
-    with open(path, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+@contextmanager
+def storage_errors() -> Iterator[None]:
+    """What the system says of a file that can't be written becomes one of ours."""
+    try:
+        yield
+    except OSError as error:
+        raise _translated(error) from error
 
 
 def _translated(error: OSError) -> StorageError:

@@ -26,7 +26,7 @@ from banks.storage import private_storage
 from providers.database import in_database
 from providers.engine import Engine, ask_engine
 from providers.errors import BadAudio, SpeechError
-from providers.queue import Priority, QueueRules
+from providers.queue import Priority, QueueRules, Reason
 from providers.speech import AudioFormat
 from studio import claims, events, files, housekeeping
 from studio.claims import Claim
@@ -79,6 +79,9 @@ class Stage:
 
     waiting: bool
     seconds: float
+    provider: str = ""
+    reason: Reason = Reason.PLACE
+    """What it waits for."""
 
 
 class Runner:
@@ -112,17 +115,19 @@ class Runner:
         """Stop whatever is spoken now."""
         await self.stop(list(self._jobs))
 
-    def stages(self) -> dict[int, Stage]:
-        """By the take's primary key. What has no place in the queue, and waits for none, is not among them."""
+    def stages(self, project_id: int | None = None) -> dict[int, Stage]:
+        """By the take's primary key, of all takes or of a project's. What has no place in the queue, and waits for none,
+        is not among them."""
         queue, found = self._engine.queue, dict[int, Stage]()
         snapshot, now = queue.snapshot(), queue.clock.monotonic()
-        jobs: dict[Callable[[], object] | None, int] = {job.stop: pk for pk, job in self._jobs.items()}
+        asked = [job for job in self._jobs.values() if project_id in (None, job.take.project_id)]
+        jobs: dict[Callable[[], object] | None, int] = {job.stop: job.take.pk for job in asked}
         for waiting in snapshot.waiting:
             if pk := jobs.get(waiting.ticket.stop):
-                found[pk] = Stage(True, waiting.expected)
+                found[pk] = Stage(True, waiting.expected, waiting.ticket.provider.name, waiting.reason)
         for ticket in snapshot.running:
             if pk := jobs.get(ticket.stop):
-                found[pk] = Stage(False, now - (ticket.started_at or now))
+                found[pk] = Stage(False, now - (ticket.started_at or now), ticket.provider.name)
         return found
 
     async def close(self) -> None:
@@ -316,9 +321,9 @@ def cancel(pks: Collection[int]) -> int:
     return count + len(running)
 
 
-def stages() -> dict[int, Stage]:
+def stages(project_id: int | None = None) -> dict[int, Stage]:
     async def work(engine: Engine) -> dict[int, Stage]:
         runner = current_runner()
-        return runner.stages() if runner else {}
+        return runner.stages(project_id) if runner else {}
 
     return ask_engine(work)

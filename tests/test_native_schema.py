@@ -11,6 +11,7 @@ import pytest
 import requests
 import schemathesis
 from django.contrib.auth.models import User
+from django.core.files.base import ContentFile
 from django.utils import timezone
 from hypothesis import strategies
 from schemathesis.checks import not_a_server_error
@@ -27,9 +28,12 @@ from banks.models import Bank, Character, Membership, ReferenceAudio
 from neiroha_site.first_run import make_default_bank
 from providers.models import CatalogueModel, CatalogueVoice, HealthReport, Provider
 from providers.versions import bump
+from studio.export_options import ExportOptions, What
+from studio.models import Export, Project
 from tests.admin_pages import recording
 from tests.native_api import make_user
-from tests.studio import done
+from tests.projects import voiced
+from tests.studio import clear_files, done
 
 EXAMPLES = 8
 CHECKS = [
@@ -72,6 +76,7 @@ class House:
             "voices": CatalogueVoice.objects.create(**entry).pk,
             "keys": ApiKey.objects.issue(name="Spare", owner_id=self.owner.pk)[0].pk,
             "queue": 1,
+            **self.studio(character),
         }
         # What examples would hardly ever hit on their own. Nothing listens at the address: none leads anywhere else.
         self.known: dict[str, Any] = {
@@ -86,10 +91,21 @@ class House:
             "webhook_url": "http://127.0.0.1:9/",
         }
         self.job = spoken_job(self.owner, self.keys[Scope.MANAGE][0], character)
+        self.known |= {"project": self.rows["projects"], "after": self.rows["lines"], "before": self.rows["lines"]}
         HealthReport.objects.create(provider=provider, checked_at=timezone.now(), reachable=True)
         self.statuses: dict[str, set[int]] = defaultdict(set)
         self.session = requests.Session()
         self.session.trust_env = False
+
+    def studio(self, speaker: Character) -> dict[str, int]:
+        """A project with a line that has audio, and an export of it."""
+        project = Project.objects.create(name="Play", kind="dialogue", owner=self.owner, format="wav")
+        (line,) = voiced(project, self.owner, speaker, "One.")
+        options = ExportOptions(What.AUDIO, "mp3").as_json()
+        export = Export(project=project, owner=self.owner, options_json=options, state="done")
+        export.file.save("a.mp3", ContentFile(b"sound"))
+        assert line.take
+        return {"projects": project.pk, "lines": line.pk, "exports": export.pk, "takes": line.take.pk}
 
     def restore(self) -> None:
         """What an example may have switched off is on again, and the keys are what they were."""
@@ -110,6 +126,7 @@ def house(server: str) -> Iterator[House]:
     made.restore()
     yield made
     made.session.close()
+    clear_files()
 
 
 def operations() -> list[Any]:
@@ -154,7 +171,10 @@ def each_case(house: House, examples: int, check: Callable[[Any], None]) -> None
 
 def call(house: House, case: Any, secret: str = "") -> Any:
     if isinstance(case.body, dict):
-        case.body |= {name: value for name, value in house.known.items() if type(case.body.get(name)) is type(value)}
+        known = {name: value for name, value in house.known.items() if type(case.body.get(name)) is type(value)}
+        if case.operation.path.startswith("/api/projects"):
+            known.pop("kind", None)  # of projects, not of providers
+        case.body |= known
     if case.operation.path.startswith(("/api/settings", "/api/keys")):
         house.restore()
     headers = {"Authorization": f"Bearer {secret}"} if secret else {}

@@ -79,6 +79,10 @@ class Project(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def is_managed_by(self, user: Any) -> bool:
+        """Whether this person may delete it and choose its people."""
+        return bool(user.is_superuser or user.pk == self.owner_id)
+
     def touch(self) -> None:
         Project.objects.filter(pk=self.pk).update(changed_at=timezone.now())
 
