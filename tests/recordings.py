@@ -25,7 +25,7 @@ SCRIPT = (
     "The quick brown fox jumps over the lazy dog.",
     "Nobody in the village was surprised at all.",
     "She sold her house near the river last winter.",
-    "Please bring three bottles of water to the table.",
+    "This is the second time that I have been here today.",
     "The train to the mountains leaves in the morning.",
     "We waited for hours, but the doctor never came.",
 )
@@ -58,7 +58,7 @@ def written(folder: Path, number: int, format: AudioFormat, content: bytes, gap:
 def _espeak(text: str, folder: Path) -> tuple[bytes, int]:
     """22.05 kHz samples."""
     path = folder / "espeak.wav"
-    subprocess.run(["espeak-ng", "-v", "en-us", "-w", path, text], check=True)
+    subprocess.run(["espeak-ng", "-v", "en-us", "-s", "150", "-w", path, text], check=True)
     return path.read_bytes()[44:], 22_050
 
 
@@ -107,7 +107,7 @@ class Heard:
         meter = graph.add("ebur128", "metadata=1:framelog=quiet:peak=true")
         graph.link_nodes(source, meter, graph.add("abuffersink")).configure()
         whole = self.samples.shape[-1] // (rate // 10) * (rate // 10)
-        frame = av.AudioFrame.from_ndarray(self.samples[:, :whole].astype(np.float32), "fltp", layout)
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(self.samples[:, :whole], np.float32), "fltp", layout)
         frame.sample_rate, frame.pts, frame.time_base = rate, 0, Fraction(1, rate)
         graph.push(frame)
         graph.push(None)

@@ -109,7 +109,7 @@ def peaky() -> Samples:
     """Quiet words between loud knocks: what a limiter takes away counts."""
     random = np.random.default_rng(3)
     moments = np.arange(8 * RATE) / RATE
-    words = random.normal(0, 0.004, len(moments)) * (0.6 + 0.4 * np.sin(2 * np.pi * 3 * moments))
+    words = random.normal(0, 0.03, len(moments)) * (0.6 + 0.4 * np.sin(2 * np.pi * 3 * moments))
     knocks = 0.9 * np.sin(2 * np.pi * 900 * moments) * (moments % 0.4 < 0.004)
     return words + knocks
 
@@ -142,7 +142,7 @@ def test_loudness_and_peaks(name: str, target: Target, tmp_path: Path) -> None:
     assert found.true_peak < -0.5
 
 
-@pytest.mark.parametrize("wanted", [-36.0, -23.0, -9.0])
+@pytest.mark.parametrize("wanted", [-36.0, -23.0, -12.0])
 def test_other_loudness(wanted: float, tmp_path: Path) -> None:
     merge(one(tmp_path, speech(1), 24_000), Target.FLAC, tmp_path / "all.flac", loudness=wanted)
     found = heard(tmp_path / "all.flac")
@@ -260,8 +260,8 @@ def test_what_can_not_be_merged_is_refused(tmp_path: Path) -> None:
         merge([], Target.WAV, path)
     with pytest.raises(InvalidRequest, match="nothing to merge"):
         timeline([])
-    for loudness in (-36.1, -8.9, float("nan")):
-        with pytest.raises(InvalidRequest, match="Loudness must be from -36 to -9 LUFS"):
+    for loudness in (-36.1, -11.9, float("nan")):
+        with pytest.raises(InvalidRequest, match="Loudness must be from -36 to -12 LUFS"):
             merge(parts, Target.WAV, path, loudness=loudness)
     for gap in (-0.1, 601, float("nan")):
         with pytest.raises(InvalidRequest, match="A gap must be from 0 to 600 seconds"):
@@ -322,7 +322,7 @@ def test_progress_only_grows_and_ends_at_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("target", Target)
-@pytest.mark.parametrize("calls", [0, 3, 60, 130])
+@pytest.mark.parametrize("calls", [0, 3, 60, 300])
 def test_cancelled_it_leaves_nothing(target: Target, calls: int, tmp_path: Path) -> None:
     """Before anything, while looking, while measuring, while writing."""
     told: list[float] = []
@@ -332,14 +332,14 @@ def test_cancelled_it_leaves_nothing(target: Target, calls: int, tmp_path: Path)
     assert isinstance(caught.value, SpeechError)
     assert left(tmp_path) == set()
     assert not told or told[-1] < 1
-    assert (calls == 130) == bool(told and told[-1] > 0.4)
+    assert (calls == 300) == bool(told and told[-1] > 0.4)
 
 
 def test_cancelled_it_leaves_the_file_that_was_there(tmp_path: Path) -> None:
     path = tmp_path / "all.wav"
     path.write_bytes(b"the one before")
     with pytest.raises(Cancelled):
-        merge(clicks(tmp_path, MIXED) * 10, Target.WAV, path, cancelled=after(130))
+        merge(clicks(tmp_path, MIXED) * 10, Target.WAV, path, cancelled=after(300))
     assert path.read_bytes() == b"the one before" and left(tmp_path) == {"all.wav"}
     merge(clicks(tmp_path, MIXED), Target.WAV, path)
     assert path.read_bytes()[:4] == b"RIFF" and path.stat().st_mode & 0o777 == 0o600

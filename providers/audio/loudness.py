@@ -52,6 +52,8 @@ class _Chain:
 
     @translated()
     def write(self, samples: Floats) -> Floats:
+        if not len(samples):
+            return samples
         self._graph.push(self._shape.frame(samples, self._position))
         self._position += len(samples) // self._shape.channels
         return self._pulled()

@@ -23,7 +23,8 @@ from providers.audio.watch import Stage, Watch
 from providers.errors import InvalidRequest
 from providers.whole_files import whole_file
 
-LOUDNESS, LOUDNESS_MIN, LOUDNESS_MAX = -16.0, -36.0, -9.0
+# Louder, speech would be flattened by the limiter, and would not come to what was asked for.
+LOUDNESS, LOUDNESS_MIN, LOUDNESS_MAX = -16.0, -36.0, -12.0
 MOST_SAMPLE_RATE = 48_000
 GAP_MAX = 600.0
 # An encoder that leaves something out may let a peak come back a little higher.
