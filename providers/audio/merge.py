@@ -31,8 +31,8 @@ GAP_MAX = 600.0
 _CEILING_DB, _LOSSY_CEILING_DB, _FULL_SCALE_DB = -1.0, -2.0, 0.0
 # So much may stand between samples; what has this room needs no limiter.
 _BETWEEN_SAMPLES_DB = 3.0
-# Half of what EBU R128 lets a programme be off; and how far a limiter's effect is made good.
-_NEAR_ENOUGH_DB, _MOST_MORE_DB, _LEAST_SLOPE = 0.5, 12.0, 0.25
+# A quarter of what EBU R128 lets a live programme be off; and how far a limiter's effect is made good.
+_NEAR_ENOUGH_DB, _MOST_MORE_DB, _LEAST_SLOPE = 0.25, 12.0, 0.25
 # Where, in the whole, measuring begins, and each attempt to write.
 _MEASURING, _WRITING = 0.02, (0.4, 0.9, 0.96, 1.0)
 
