@@ -119,7 +119,8 @@ def _decoded(path: Path) -> Iterator[tuple[NDArray[np.float32], int]]:
         for frame in container.decode(audio=0):
             samples = frame.to_ndarray()
             scale = np.float32(32768 if samples.dtype == np.int16 else 1)
-            yield samples.reshape(-1, frame.layout.nb_channels)[:, 0] / scale, frame.sample_rate
+            first = samples.reshape(-1, frame.layout.nb_channels)[:, 0]
+            yield np.asarray(first / scale, np.float32), frame.sample_rate
 
 
 def _export(target: Target, hours: float) -> Export:
@@ -137,10 +138,11 @@ def _export(target: Target, hours: float) -> Export:
 
 
 def _highest_memory(process: psutil.Process) -> int:
+    """Where the system does not say it, what is resident now."""
     try:
         import resource
-    except ImportError:  # Windows says it elsewhere
-        return int(process.memory_info().peak_wset)
+    except ImportError:
+        return int(process.memory_info().rss)
     highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return highest if sys.platform == "darwin" else highest * 1024
 

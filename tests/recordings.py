@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -92,7 +93,7 @@ class Heard:
 
     @property
     def loudness(self) -> float:
-        return self._measured()["lavfi.r128.I"]
+        return float(self._measured()["lavfi.r128.I"])
 
     @property
     def true_peak(self) -> float:
@@ -114,7 +115,7 @@ class Heard:
         last: dict[str, str] = {}
         for frame in _pulled(graph):
             last = frame.metadata
-        peaks = {name: 20 * np.log10(float(value) or 1e-9) for name, value in last.items() if "true_peaks" in name}
+        peaks = {name: 20 * math.log10(float(value) or 1e-9) for name, value in last.items() if "true_peaks" in name}
         return {"lavfi.r128.I": float(last["lavfi.r128.I"]), **peaks}
 
     def click_after(self, seconds: float) -> float:
@@ -145,7 +146,7 @@ def _planar(frame: av.AudioFrame) -> Samples:
     samples = frame.to_ndarray()
     scale = {np.dtype(np.int16): 32768.0, np.dtype(np.int32): 2147483648.0}.get(samples.dtype, 1.0)
     planar = samples if frame.format.is_planar else samples.reshape(-1, frame.layout.nb_channels).T
-    return planar / scale
+    return np.asarray(planar / scale, np.float64)
 
 
 def chapters(path: Path) -> list[tuple[float, float, str]]:

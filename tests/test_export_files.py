@@ -36,7 +36,7 @@ NAMES = (
     "0002 The old man x.mp3",
     "0003 line.opus",
     "0004 王.flac",
-    "0005 .. .. etc passwd.aac",
+    "0005 etc passwd.aac",
     "0006 CON.wav",
 )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -117,7 +117,7 @@ def speech(factor: float) -> Samples:
     return voice * factor
 
 
-MATERIAL = {
+MATERIAL: dict[str, tuple[Callable[[], Samples], int]] = {
     "quiet": (lambda: speech(0.01), 24_000),
     "loud": (lambda: np.clip(speech(30), -1, 1), 24_000),
     "speech": (lambda: speech(1), 24_000),
@@ -371,6 +371,6 @@ def test_very_short_ones(target: Target, seconds: Sequence[float], tmp_path: Pat
 def test_what_was_written_is_read_from_memory_as_well(tmp_path: Path) -> None:
     """A player that gets it over the network needs nothing but the bytes."""
     merge(clicks(tmp_path, MIXED), Target.M4B, tmp_path / "all.m4b")
-    with av.open(io.BytesIO((tmp_path / "all.m4b").read_bytes())) as container:
+    with av.open(io.BytesIO((tmp_path / "all.m4b").read_bytes()), "r") as container:
         assert container.streams.audio[0].codec_context.name == "aac"
-        assert sum(frame.samples for frame in container.decode(audio=0)) > 14 * RATE
+        assert sum(frame.samples for frame in container.decode(audio=0)) >= 14 * RATE

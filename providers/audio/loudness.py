@@ -28,7 +28,7 @@ _METER = ("ebur128", "metadata=1:framelog=quiet")
 
 
 def factor(decibels: float) -> float:
-    return 10.0 ** (decibels / 20)
+    return math.pow(10.0, decibels / 20)
 
 
 def decibels(factor: float) -> float:

@@ -32,9 +32,9 @@ _CEILING_DB, _LOSSY_CEILING_DB, _FULL_SCALE_DB = -1.0, -2.0, 0.0
 # So much may stand between samples; what has this room needs no limiter.
 _BETWEEN_SAMPLES_DB = 3.0
 # A quarter of what EBU R128 lets a live programme be off; and how far a limiter's effect is made good.
-_NEAR_ENOUGH_DB, _MOST_MORE_DB, _LEAST_SLOPE = 0.25, 12.0, 0.25
+_NEAR_ENOUGH_DB, _MOST_MORE_DB, _LEAST_SLOPE = 0.25, 24.0, 0.25
 # Where, in the whole, measuring begins, and each attempt to write.
-_MEASURING, _WRITING = 0.02, (0.4, 0.9, 0.96, 1.0)
+_MEASURING, _WRITING = 0.02, (0.4, 0.8, 0.88, 0.93, 0.97, 1.0)
 
 
 def _nobody_listens(_: float) -> None:
@@ -194,8 +194,10 @@ def _measure(parts: Sequence[Part], shape: Shape, stage: Stage, *, how_loud: boo
             peak = max(peak, float(np.abs(samples).max(initial=0.0)))
             if meter:
                 meter.write(samples)
-        for silence in shape.silence(round(part.gap * shape.sample_rate)) if meter else ():
-            meter.write(silence)
+        for silence in shape.silence(round(part.gap * shape.sample_rate)):
+            stage.at((number + 1) / len(parts))
+            if meter:
+                meter.write(silence)
         lengths.append(length)
     return _Measured(lengths, meter.loudness() if meter else None, peak)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol
 import av
 import numpy as np
 from av.audio.stream import AudioStream
+from av.rational import AVRational
 
 from providers.audio.formats import CODECS, Codec, target_sample_rate
 from providers.audio.labels import Label
@@ -105,7 +106,7 @@ def _id3_chapters(label: Label, sample_rate: int) -> list[ChapterInfo]:
             "id": number,
             "start": chapter.start,
             "end": chapter.end,
-            "time_base": Fraction(1, sample_rate),
+            "time_base": AVRational(1, sample_rate),
             "metadata": {"title": chapter.title},
         }
         for number, chapter in enumerate(label.chapters)

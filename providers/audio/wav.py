@@ -49,8 +49,9 @@ def wav_is_cut_off(file: BinaryIO) -> bool:
     length, at = file.seek(0, SEEK_END), 12
     while at + 8 <= length:
         file.seek(at)
-        name, size = struct.unpack("<4sI", file.read(8))
-        if name == b"data":
+        head = file.read(8)
+        size = int.from_bytes(head[4:], "little")
+        if head[:4] == b"data":
             return 0 < size <= _LARGEST_TRUE_SIZE and at + 8 + size > length
         at += 8 + size + size % 2
     return True
