@@ -89,7 +89,7 @@ class Heard:
 
     @property
     def seconds(self) -> float:
-        return self.samples.shape[-1] / self.sample_rate
+        return float(self.samples.shape[-1]) / self.sample_rate
 
     @property
     def loudness(self) -> float:
@@ -99,7 +99,7 @@ class Heard:
     def true_peak(self) -> float:
         """dBTP."""
         measured = self._measured()
-        return max(value for name, value in measured.items() if name.startswith("lavfi.r128.true_peaks_ch"))
+        return max(float(value) for name, value in measured.items() if name.startswith("lavfi.r128.true_peaks_ch"))
 
     def _measured(self) -> dict[str, float]:
         layout = "mono" if self.channels == 1 else "stereo"
