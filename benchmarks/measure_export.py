@@ -119,7 +119,8 @@ def _decoded(path: Path) -> Iterator[tuple[NDArray[np.float32], int]]:
         for frame in container.decode(audio=0):
             samples = frame.to_ndarray()
             scale = np.float32(32768 if samples.dtype == np.int16 else 1)
-            yield samples.reshape(-1, frame.layout.nb_channels)[:, 0] / scale, frame.sample_rate
+            first = samples.reshape(-1, frame.layout.nb_channels)[:, 0]
+            yield np.asarray(first / scale, np.float32), frame.sample_rate
 
 
 def _export(target: Target, hours: float) -> Export:
@@ -128,17 +129,22 @@ def _export(target: Target, hours: float) -> Export:
         count = round(hours * 3600 / (PART_SECONDS + GAP_SECONDS)) // len(sources) * len(sources) + 1
         parts = [_numbered(sources[number % len(sources)], number) for number in range(count)]
         path, process = Path(name) / f"export.{target}", psutil.Process()
-        before, began, most = process.memory_info().rss, time.process_time(), 0
-
-        def look(_: float) -> None:
-            nonlocal most
-            most = max(most, process.memory_info().rss)
-
-        merged = merge(parts, target, path, title="Ten hours", progress=look)
-        cpu = time.process_time() - began
+        before, began = process.memory_info().rss, time.process_time()
+        merged = merge(parts, target, path, title="Ten hours")
+        cpu, most = time.process_time() - began, _highest_memory(process)
         slot = merged.slots[-1]
         drift = last_sound(path, merged.duration - slot.start + 0.1) - slot.start
         return Export(target, merged.duration / 3600, before, most, cpu, drift, path.stat().st_size)
+
+
+def _highest_memory(process: psutil.Process) -> int:
+    """Where the system does not say it, what is resident now."""
+    try:
+        import resource
+    except ImportError:
+        return int(process.memory_info().rss)
+    highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return highest if sys.platform == "darwin" else highest * 1024
 
 
 def main() -> None:

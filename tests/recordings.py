@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ SCRIPT = (
     "The quick brown fox jumps over the lazy dog.",
     "Nobody in the village was surprised at all.",
     "She sold her house near the river last winter.",
-    "Please bring three bottles of water to the table.",
+    "This is the second time that I have been here today.",
     "The train to the mountains leaves in the morning.",
     "We waited for hours, but the doctor never came.",
 )
@@ -58,7 +59,7 @@ def written(folder: Path, number: int, format: AudioFormat, content: bytes, gap:
 def _espeak(text: str, folder: Path) -> tuple[bytes, int]:
     """22.05 kHz samples."""
     path = folder / "espeak.wav"
-    subprocess.run(["espeak-ng", "-v", "en-us", "-w", path, text], check=True)
+    subprocess.run(["espeak-ng", "-v", "en-us", "-s", "150", "-w", path, text], check=True)
     return path.read_bytes()[44:], 22_050
 
 
@@ -88,17 +89,17 @@ class Heard:
 
     @property
     def seconds(self) -> float:
-        return self.samples.shape[-1] / self.sample_rate
+        return float(self.samples.shape[-1]) / self.sample_rate
 
     @property
     def loudness(self) -> float:
-        return self._measured()["lavfi.r128.I"]
+        return float(self._measured()["lavfi.r128.I"])
 
     @property
     def true_peak(self) -> float:
         """dBTP."""
         measured = self._measured()
-        return max(value for name, value in measured.items() if name.startswith("lavfi.r128.true_peaks_ch"))
+        return max(float(value) for name, value in measured.items() if name.startswith("lavfi.r128.true_peaks_ch"))
 
     def _measured(self) -> dict[str, float]:
         layout = "mono" if self.channels == 1 else "stereo"
@@ -107,14 +108,14 @@ class Heard:
         meter = graph.add("ebur128", "metadata=1:framelog=quiet:peak=true")
         graph.link_nodes(source, meter, graph.add("abuffersink")).configure()
         whole = self.samples.shape[-1] // (rate // 10) * (rate // 10)
-        frame = av.AudioFrame.from_ndarray(self.samples[:, :whole].astype(np.float32), "fltp", layout)
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(self.samples[:, :whole], np.float32), "fltp", layout)
         frame.sample_rate, frame.pts, frame.time_base = rate, 0, Fraction(1, rate)
         graph.push(frame)
         graph.push(None)
         last: dict[str, str] = {}
         for frame in _pulled(graph):
             last = frame.metadata
-        peaks = {name: 20 * np.log10(float(value) or 1e-9) for name, value in last.items() if "true_peaks" in name}
+        peaks = {name: 20 * math.log10(float(value) or 1e-9) for name, value in last.items() if "true_peaks" in name}
         return {"lavfi.r128.I": float(last["lavfi.r128.I"]), **peaks}
 
     def click_after(self, seconds: float) -> float:
@@ -145,7 +146,7 @@ def _planar(frame: av.AudioFrame) -> Samples:
     samples = frame.to_ndarray()
     scale = {np.dtype(np.int16): 32768.0, np.dtype(np.int32): 2147483648.0}.get(samples.dtype, 1.0)
     planar = samples if frame.format.is_planar else samples.reshape(-1, frame.layout.nb_channels).T
-    return planar / scale
+    return np.asarray(planar / scale, np.float64)
 
 
 def chapters(path: Path) -> list[tuple[float, float, str]]:

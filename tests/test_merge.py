@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,8 +45,8 @@ def left(folder: Path) -> set[str]:
 def test_lines_of_any_format_are_heard_in_order(target: Target, tmp_path: Path) -> None:
     path = tmp_path / f"all.{target}"
     merged = merge(script_files(tmp_path), target, path)
-    assert_heard(" ".join(SCRIPT), path.read_bytes())
     found = heard(path)
+    assert_heard(" ".join(SCRIPT), wav_file(s16(found.samples.mean(axis=0)), found.sample_rate))
     assert (found.channels, merged.channels) == (2, 2), "one line is stereo"
     assert found.sample_rate == merged.sample_rate == RATE
     assert found.seconds == pytest.approx(merged.duration, abs=0.001)
@@ -58,7 +58,7 @@ def test_each_line_is_heard_in_its_place(tmp_path: Path) -> None:
     merged = merge(script_files(tmp_path), Target.FLAC, tmp_path / "all.flac")
     found = heard(tmp_path / "all.flac")
     for sentence, slot in zip(SCRIPT, merged.slots, strict=True):
-        piece = found.samples[0, round(slot.start * RATE) : round(slot.end * RATE)]
+        piece = found.samples.mean(axis=0)[round(slot.start * RATE) : round(slot.end * RATE)]
         assert_heard(sentence, wav_file(s16(piece), RATE))
     for before, following in zip(merged.slots, merged.slots[1:], strict=False):
         gap = found.samples[:, round(before.end * RATE) + 480 : round(following.start * RATE) - 480]
@@ -107,11 +107,9 @@ def test_without_a_loudness_samples_stay_as_they_are(tmp_path: Path) -> None:
 
 def peaky() -> Samples:
     """Quiet words between loud knocks: what a limiter takes away counts."""
-    random = np.random.default_rng(3)
-    moments = np.arange(8 * RATE) / RATE
-    words = random.normal(0, 0.004, len(moments)) * (0.6 + 0.4 * np.sin(2 * np.pi * 3 * moments))
-    knocks = 0.9 * np.sin(2 * np.pi * 900 * moments) * (moments % 0.4 < 0.004)
-    return words + knocks
+    words = speech(0.3)
+    moments = np.arange(len(words)) / 24_000
+    return words + 0.9 * np.sin(2 * np.pi * 900 * moments) * (moments % 0.4 < 0.004)
 
 
 def speech(factor: float) -> Samples:
@@ -119,11 +117,11 @@ def speech(factor: float) -> Samples:
     return voice * factor
 
 
-MATERIAL = {
+MATERIAL: dict[str, tuple[Callable[[], Samples], int]] = {
     "quiet": (lambda: speech(0.01), 24_000),
     "loud": (lambda: np.clip(speech(30), -1, 1), 24_000),
     "speech": (lambda: speech(1), 24_000),
-    "peaky": (peaky, RATE),
+    "peaky": (peaky, 24_000),
     "tone": (lambda: 0.5 * np.sin(np.arange(5 * 44_100) / 10), 44_100),
     # Its samples miss the true peaks by 3 dB.
     "between": (lambda: 0.7 * np.sin(np.pi / 2 * np.arange(5 * RATE) + np.pi / 4), RATE),
@@ -138,11 +136,11 @@ def test_loudness_and_peaks(name: str, target: Target, tmp_path: Path) -> None:
     merged = merge(one(tmp_path, make(), rate), target, path)
     found = heard(path)
     assert found.loudness == pytest.approx(-16, abs=1)
-    assert merged.loudness == pytest.approx(found.loudness, abs=0.5)
+    assert merged.loudness == pytest.approx(found.loudness, abs=0.1 if target.is_lossless else 0.5)
     assert found.true_peak < -0.5
 
 
-@pytest.mark.parametrize("wanted", [-36.0, -23.0, -9.0])
+@pytest.mark.parametrize("wanted", [-36.0, -23.0, -12.0])
 def test_other_loudness(wanted: float, tmp_path: Path) -> None:
     merge(one(tmp_path, speech(1), 24_000), Target.FLAC, tmp_path / "all.flac", loudness=wanted)
     found = heard(tmp_path / "all.flac")
@@ -168,14 +166,14 @@ def test_what_is_no_number_spoils_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("target", Target)
 def test_nothing_drifts(target: Target, tmp_path: Path) -> None:
-    """Twenty minutes of short files: every click is where the timeline has it, up to the last."""
-    sources = clicks(tmp_path, MIXED, gap=0.4001)
+    """Hundreds of short files: every click is where the timeline has it, up to the last."""
+    sources = clicks(tmp_path, MIXED, seconds=0.8, gap=0.2001)
     parts = [sources[number % len(sources)] for number in range(400)]
     path = tmp_path / f"all.{target}"
     merged = merge(parts, target, path, sample_rate=24_000)
     found = heard(path)
     assert merged.slots == sorted(merged.slots, key=lambda slot: slot.start) and len(merged.slots) == 400
-    assert merged.duration > 1199
+    assert merged.duration > 400
     drifts = [found.click_after(slot.start) - slot.start for slot in merged.slots]
     assert max(map(abs, drifts)) < 0.003
     assert found.seconds == pytest.approx(merged.duration, abs=0.001)
@@ -260,8 +258,8 @@ def test_what_can_not_be_merged_is_refused(tmp_path: Path) -> None:
         merge([], Target.WAV, path)
     with pytest.raises(InvalidRequest, match="nothing to merge"):
         timeline([])
-    for loudness in (-36.1, -8.9, float("nan")):
-        with pytest.raises(InvalidRequest, match="Loudness must be from -36 to -9 LUFS"):
+    for loudness in (-36.1, -11.9, float("nan")):
+        with pytest.raises(InvalidRequest, match="Loudness must be from -36 to -12 LUFS"):
             merge(parts, Target.WAV, path, loudness=loudness)
     for gap in (-0.1, 601, float("nan")):
         with pytest.raises(InvalidRequest, match="A gap must be from 0 to 600 seconds"):
@@ -322,7 +320,7 @@ def test_progress_only_grows_and_ends_at_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("target", Target)
-@pytest.mark.parametrize("calls", [0, 3, 60, 130])
+@pytest.mark.parametrize("calls", [0, 3, 60, 300])
 def test_cancelled_it_leaves_nothing(target: Target, calls: int, tmp_path: Path) -> None:
     """Before anything, while looking, while measuring, while writing."""
     told: list[float] = []
@@ -332,14 +330,14 @@ def test_cancelled_it_leaves_nothing(target: Target, calls: int, tmp_path: Path)
     assert isinstance(caught.value, SpeechError)
     assert left(tmp_path) == set()
     assert not told or told[-1] < 1
-    assert (calls == 130) == bool(told and told[-1] > 0.4)
+    assert (calls == 300) == bool(told and told[-1] > 0.4)
 
 
 def test_cancelled_it_leaves_the_file_that_was_there(tmp_path: Path) -> None:
     path = tmp_path / "all.wav"
     path.write_bytes(b"the one before")
     with pytest.raises(Cancelled):
-        merge(clicks(tmp_path, MIXED) * 10, Target.WAV, path, cancelled=after(130))
+        merge(clicks(tmp_path, MIXED) * 10, Target.WAV, path, cancelled=after(300))
     assert path.read_bytes() == b"the one before" and left(tmp_path) == {"all.wav"}
     merge(clicks(tmp_path, MIXED), Target.WAV, path)
     assert path.read_bytes()[:4] == b"RIFF" and path.stat().st_mode & 0o777 == 0o600
@@ -373,6 +371,6 @@ def test_very_short_ones(target: Target, seconds: Sequence[float], tmp_path: Pat
 def test_what_was_written_is_read_from_memory_as_well(tmp_path: Path) -> None:
     """A player that gets it over the network needs nothing but the bytes."""
     merge(clicks(tmp_path, MIXED), Target.M4B, tmp_path / "all.m4b")
-    with av.open(io.BytesIO((tmp_path / "all.m4b").read_bytes())) as container:
+    with av.open(io.BytesIO((tmp_path / "all.m4b").read_bytes()), "r") as container:
         assert container.streams.audio[0].codec_context.name == "aac"
-        assert sum(frame.samples for frame in container.decode(audio=0)) > 14 * RATE
+        assert sum(frame.samples for frame in container.decode(audio=0)) >= 14 * RATE

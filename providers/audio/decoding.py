@@ -13,7 +13,7 @@ from av.audio.frame import AudioFrame
 
 from providers.audio.formats import demuxer_of, ogg_is_cut_off, sniff
 from providers.audio.samples import MonoConverter, translated
-from providers.audio.wav import wav_header
+from providers.audio.wav import wav_header, wav_is_cut_off
 from providers.errors import BadAudio
 from providers.speech import AudioFormat
 
@@ -44,7 +44,7 @@ def decoded(data: bytes, *, strict: bool = False) -> Iterator[AudioFrame]:
 def decoded_file(file: BinaryIO, *, strict: bool = False) -> Iterator[AudioFrame]:
     """As `decoded`, without ever holding the whole of it."""
     demuxer = demuxer_of(file)
-    if strict and demuxer == "ogg" and ogg_is_cut_off(_end_of(file)):
+    if strict and ((demuxer == "ogg" and ogg_is_cut_off(_end_of(file))) or (demuxer == "wav" and wav_is_cut_off(file))):
         raise BadAudio("The audio is cut off.")
     file.seek(0)
     with translated(), av.open(file, "r", format=demuxer, container_options=NO_PROTOCOLS) as container:

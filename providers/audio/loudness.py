@@ -21,12 +21,14 @@ from providers.audio.samples import translated
 # What ebur128 says of silence.
 _SILENT = -69.9
 _OVERSAMPLED = 4
+# The limiter asks for doubles, which would make the resampling dearer by a third.
+_IN_FLOATS = "internal_sample_fmt=fltp"
 _INTEGRATED = "lavfi.r128.I"
 _METER = ("ebur128", "metadata=1:framelog=quiet")
 
 
 def factor(decibels: float) -> float:
-    return 10.0 ** (decibels / 20)
+    return math.pow(10.0, decibels / 20)
 
 
 def decibels(factor: float) -> float:
@@ -52,6 +54,8 @@ class _Chain:
 
     @translated()
     def write(self, samples: Floats) -> Floats:
+        if not len(samples):
+            return samples
         self._graph.push(self._shape.frame(samples, self._position))
         self._position += len(samples) // self._shape.channels
         return self._pulled()
@@ -103,9 +107,9 @@ class Leveller:
             shape,
             [
                 ("volume", f"volume={gain_db:.3f}dB:precision=float"),
-                ("aresample", f"{rate * _OVERSAMPLED}"),
+                ("aresample", f"{rate * _OVERSAMPLED}:{_IN_FLOATS}"),
                 ("alimiter", f"limit={factor(ceiling_db):.6f}:level=0:latency=1"),
-                ("aresample", f"{rate}"),
+                ("aresample", f"{rate}:{_IN_FLOATS}"),
             ],
         )
 

@@ -37,13 +37,26 @@ _NERO_MOST = 255
 _AUDIOBOOK = 2
 
 
-def _box(name: bytes, *bodies: bytes) -> bytes:
-    body = b"".join(bodies)
-    return struct.pack(">I4s", 8 + len(body), name) + body
+# The index of ten hours is long: its pieces are put behind one another in the file, never in memory.
+type Pieces = list[bytes | memoryview]
 
 
-def _full(name: bytes, version: int, flags: int, *bodies: bytes) -> bytes:
+def _box(name: bytes, *bodies: bytes | memoryview | Pieces) -> Pieces:
+    pieces: Pieces = []
+    for body in bodies:
+        if isinstance(body, list):
+            pieces.extend(body)
+        else:
+            pieces.append(body)
+    return [struct.pack(">I4s", 8 + _length(pieces), name), *pieces]
+
+
+def _full(name: bytes, version: int, flags: int, *bodies: bytes | memoryview | Pieces) -> Pieces:
     return _box(name, struct.pack(">I", version << 24 | flags), *bodies)
+
+
+def _length(pieces: Pieces) -> int:
+    return sum(map(len, pieces))
 
 
 class M4bWriter:
@@ -73,9 +86,9 @@ class M4bWriter:
         end = self._file.tell()
         head = _FTYP + self._moov()
         # What is reserved and not needed is a box of its own, at least as long as its header.
-        head += _box(b"free", bytes(self._head_bytes - len(head) - 8))
+        rest = _box(b"free", bytes(self._head_bytes - _length(head) - 8))
         self._file.seek(0)
-        self._file.write(head + struct.pack(">I4sQ", 1, b"mdat", end - self._head_bytes))
+        self._file.writelines([*head, *rest, struct.pack(">I4sQ", 1, b"mdat", end - self._head_bytes)])
         self._file.seek(end)
 
     def _store(self, packets: Iterable[bytes]) -> None:
@@ -88,9 +101,9 @@ class M4bWriter:
     def _reserved(self) -> int:
         """The bytes before the sound: a whole index for as many packets as will come, and a few more."""
         frames = -(-(self._label.samples + self._priming) // _FRAME_SAMPLES) + _SPARE_FRAMES
-        return len(_FTYP + self._moov()) + 4 * frames + 8 * (frames // _CHUNK_FRAMES + 1) + 12 + 8
+        return _length(_FTYP + self._moov()) + 4 * frames + 8 * (frames // _CHUNK_FRAMES + 1) + 12 + 8
 
-    def _moov(self) -> bytes:
+    def _moov(self) -> Pieces:
         tracks = [self._audio_track()]
         if self._titles:
             tracks.append(self._text_track())
@@ -98,7 +111,7 @@ class M4bWriter:
         rest = struct.pack(">IH10x36s24xI", 0x10000, 0x100, _MATRIX, _TEXT_TRACK + 1)
         return _box(b"moov", _full(b"mvhd", 1, 0, times, rest), *tracks, self._user_data())
 
-    def _audio_track(self) -> bytes:
+    def _audio_track(self) -> Pieces:
         # What the encoder puts before the first sample is not played.
         edit = _full(b"elst", 1, 0, struct.pack(">IQqI", 1, self._label.samples, self._priming, 0x10000))
         chapters = [_box(b"tref", _box(b"chap", struct.pack(">I", _TEXT_TRACK)))] if self._titles else []
@@ -118,7 +131,7 @@ class M4bWriter:
         whole = max(len(self._sizes) - 1, 0)
         return [(whole, _FRAME_SAMPLES), (1, max(length - whole * _FRAME_SAMPLES, 0))]
 
-    def _entry(self) -> bytes:
+    def _entry(self) -> Pieces:
         shape = struct.pack(">6xH8xHH4xI", 1, self._shape.channels, 16, self._shape.sample_rate << 16)
         config = _descriptor(5, self._encoder.extradata or b"")
         decoder = _descriptor(4, struct.pack(">BB3xII", 0x40, 0x15, self._bit_rate, self._bit_rate), config)
@@ -129,7 +142,7 @@ class M4bWriter:
     def _bit_rate(self) -> int:
         return self._encoder.bit_rate or 0
 
-    def _text_track(self) -> bytes:
+    def _text_track(self) -> Pieces:
         starts = [round(chapter.start * _TEXT_SCALE / self._shape.sample_rate) for chapter in self._label.chapters]
         ends = [*starts[1:], round(self._label.samples * _TEXT_SCALE / self._shape.sample_rate)]
         durations = [(1, end - start) for start, end in zip(starts, ends, strict=True)]
@@ -150,7 +163,7 @@ class M4bWriter:
         )
         return _box(b"trak", _track_header(_TEXT_TRACK, _IN_MOVIE, self._label.samples, volume=0), media)
 
-    def _user_data(self) -> bytes:
+    def _user_data(self) -> Pieces:
         items = [_item(name, 1, value.encode()) for name, value in self._items() if value]
         items.append(_item(b"stik", 21, bytes([_AUDIOBOOK])))
         handler = _full(b"hdlr", 0, 0, struct.pack(">4x4s4s9x", b"mdir", b"appl"))
@@ -159,11 +172,11 @@ class M4bWriter:
     def _items(self) -> Sequence[tuple[bytes, str]]:
         return (b"\xa9nam", self._label.title), (b"\xa9ART", self._label.author), (b"\xa9alb", self._label.title)
 
-    def _nero_chapters(self) -> bytes:
+    def _nero_chapters(self) -> Pieces:
         """For players that know no chapter track. A longer list would be cut off in the middle of the book."""
         chapters = self._label.chapters
         if not 0 < len(chapters) <= _NERO_MOST:
-            return b""
+            return []
         entries = [
             struct.pack(">QB", round(chapter.start * 10**7 / self._shape.sample_rate), len(title)) + title
             for chapter in chapters
@@ -175,12 +188,12 @@ class M4bWriter:
 _FTYP = _box(b"ftyp", b"M4B ", struct.pack(">I", 0x200), b"M4B ", b"M4A ", b"mp42", b"isom")
 
 
-def _track_header(track: int, flags: int, length: int, *, volume: int) -> bytes:
+def _track_header(track: int, flags: int, length: int, *, volume: int) -> Pieces:
     body = struct.pack(">QQI4xQ8xHHH2x36s8x", 0, 0, track, length, 0, 0, volume, _MATRIX)
     return _full(b"tkhd", 1, flags, body)
 
 
-def _media(scale: int, length: int, kind: bytes, header: bytes, table: bytes) -> bytes:
+def _media(scale: int, length: int, kind: bytes, header: Pieces, table: Pieces) -> Pieces:
     times = _full(b"mdhd", 1, 0, struct.pack(">QQIQHH", 0, 0, scale, length, _UNDETERMINED, 0))
     handler = _full(b"hdlr", 0, 0, struct.pack(">4x4s12x", kind), b"\0")
     here = _box(b"dinf", _full(b"dref", 0, 0, struct.pack(">I", 1), _full(b"url ", 0, 1)))
@@ -188,8 +201,8 @@ def _media(scale: int, length: int, kind: bytes, header: bytes, table: bytes) ->
 
 
 def _sample_table(
-    entry: bytes, durations: Sequence[tuple[int, int]], sizes: Sequence[int], chunks: Sequence[int], a_chunk: int
-) -> bytes:
+    entry: Pieces, durations: Sequence[tuple[int, int]], sizes: Sequence[int], chunks: Sequence[int], a_chunk: int
+) -> Pieces:
     """`durations`: how many samples, and how long each of them is; `a_chunk`: how many lie in one, but for the last."""
     runs = [(1, a_chunk)]
     if len(sizes) % a_chunk:
@@ -200,9 +213,13 @@ def _sample_table(
         _full(b"stsd", 0, 0, struct.pack(">I", 1), entry),
         _full(b"stts", 0, 0, struct.pack(">I", len(durations)), *(struct.pack(">II", *one) for one in durations)),
         _full(b"stsc", 0, 0, struct.pack(">I", len(runs)), *(struct.pack(">III", *run, 1) for run in runs)),
-        _full(b"stsz", 0, 0, struct.pack(">II", 0, len(sizes)), np.array(sizes, ">u4").tobytes()),
-        _full(b"co64", 0, 0, struct.pack(">I", len(chunks)), np.array(chunks, ">u8").tobytes()),
+        _full(b"stsz", 0, 0, struct.pack(">II", 0, len(sizes)), _numbers(sizes, ">u4")),
+        _full(b"co64", 0, 0, struct.pack(">I", len(chunks)), _numbers(chunks, ">u8")),
     )
+
+
+def _numbers(values: Sequence[int], kind: str) -> memoryview:
+    return np.array(values, kind).view(np.uint8).data
 
 
 def _descriptor(tag: int, *bodies: bytes) -> bytes:
@@ -210,7 +227,7 @@ def _descriptor(tag: int, *bodies: bytes) -> bytes:
     return bytes([tag, len(body)]) + body
 
 
-def _item(name: bytes, kind: int, value: bytes) -> bytes:
+def _item(name: bytes, kind: int, value: bytes) -> Pieces:
     return _box(name, _box(b"data", struct.pack(">I4x", kind), value))
 
 

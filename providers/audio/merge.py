@@ -23,17 +23,18 @@ from providers.audio.watch import Stage, Watch
 from providers.errors import InvalidRequest
 from providers.whole_files import whole_file
 
-LOUDNESS, LOUDNESS_MIN, LOUDNESS_MAX = -16.0, -36.0, -9.0
+# Louder, speech would be flattened by the limiter, and would not come to what was asked for.
+LOUDNESS, LOUDNESS_MIN, LOUDNESS_MAX = -16.0, -36.0, -12.0
 MOST_SAMPLE_RATE = 48_000
 GAP_MAX = 600.0
 # An encoder that leaves something out may let a peak come back a little higher.
 _CEILING_DB, _LOSSY_CEILING_DB, _FULL_SCALE_DB = -1.0, -2.0, 0.0
 # So much may stand between samples; what has this room needs no limiter.
 _BETWEEN_SAMPLES_DB = 3.0
-# Half of what EBU R128 lets a programme be off; and how far a limiter's effect is made good.
-_NEAR_ENOUGH_DB, _MOST_MORE_DB, _LEAST_SLOPE = 0.5, 12.0, 0.25
+# A quarter of what EBU R128 lets a live programme be off; and how far a limiter's effect is made good.
+_NEAR_ENOUGH_DB, _MOST_MORE_DB, _LEAST_SLOPE = 0.25, 24.0, 0.25
 # Where, in the whole, measuring begins, and each attempt to write.
-_MEASURING, _WRITING = 0.02, (0.4, 0.9, 0.96, 1.0)
+_MEASURING, _WRITING = 0.02, (0.4, 0.8, 0.88, 0.93, 0.97, 1.0)
 
 
 def _nobody_listens(_: float) -> None:
@@ -193,8 +194,10 @@ def _measure(parts: Sequence[Part], shape: Shape, stage: Stage, *, how_loud: boo
             peak = max(peak, float(np.abs(samples).max(initial=0.0)))
             if meter:
                 meter.write(samples)
-        for silence in shape.silence(round(part.gap * shape.sample_rate)) if meter else ():
-            meter.write(silence)
+        for silence in shape.silence(round(part.gap * shape.sample_rate)):
+            stage.at((number + 1) / len(parts))
+            if meter:
+                meter.write(silence)
         lengths.append(length)
     return _Measured(lengths, meter.loudness() if meter else None, peak)
 

@@ -8,7 +8,9 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 import av
+import numpy as np
 from av.audio.stream import AudioStream
+from av.rational import AVRational
 
 from providers.audio.formats import CODECS, Codec, target_sample_rate
 from providers.audio.labels import Label
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 _MUXER_OPTIONS = {"id3v2_version": "3", "metadata_header_padding": "0", "rf64": "auto"}
 _WAV = Codec("pcm_s16le", "wav")
 _OPUS_SAMPLE_RATE = 48_000
+# LAME makes everything so much softer at our bit rates; in floats there is room to make it louder before.
+_LAME_FACTOR, _LAME_FORMAT = np.float32(0.95), "fltp"
 # Stereo speech is mostly the same on both sides.
 _STEREO_BIT_RATE = Fraction(5, 3)
 
@@ -76,6 +80,10 @@ class ContainerWriter:
         assert isinstance(stream, AudioStream)
         if bit_rate := target.bit_rate(shape.channels):
             stream.codec_context.bit_rate = bit_rate
+        self._factor = np.float32(1)
+        if target is Target.MP3:
+            stream.codec_context.format = _LAME_FORMAT
+            self._factor /= _LAME_FACTOR
         self._stream = stream
         self._container.metadata.update(label.tags())
         if target is Target.MP3:
@@ -84,7 +92,7 @@ class ContainerWriter:
             self._container.metadata.update(_chapter_comments(label, shape.sample_rate))
 
     def write(self, samples: Floats) -> None:
-        self._container.mux(self._stream.encode(self._shape.frame(samples, self._position)))
+        self._container.mux(self._stream.encode(self._shape.frame(samples * self._factor, self._position)))
         self._position += len(samples) // self._shape.channels
 
     def close(self) -> None:
@@ -98,7 +106,7 @@ def _id3_chapters(label: Label, sample_rate: int) -> list[ChapterInfo]:
             "id": number,
             "start": chapter.start,
             "end": chapter.end,
-            "time_base": Fraction(1, sample_rate),
+            "time_base": AVRational(1, sample_rate),
             "metadata": {"title": chapter.title},
         }
         for number, chapter in enumerate(label.chapters)
