@@ -206,7 +206,7 @@ def test_wrong_words_stay_in_their_boxes(visit: Visit, ann: User, bank: Bank) ->
     expect(page.locator(".nr-edit textarea")).to_have_value("More words.")
     expect(page.locator(".nr-edit textarea")).to_be_focused()
     on_server(lines.remove, project, project.lines.filter(pk=line.pk))
-    expect(page.locator(".nr-line-text")).to_have_text(["More words.", "Right words.", "Somebody's line."][1:])
+    expect(page.locator(".nr-line-text:visible")).to_have_text(["Right words.", "Somebody's line."])
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_text("Somebody removed this line meanwhile")).to_be_visible()
     expect(page.locator("#id_new-text")).to_have_value("More words.")

@@ -173,7 +173,7 @@ def test_wrong_values_are_told_at_their_fields(
     (line,) = written(play, "Good.")
     page = text(edit(producer, line, **values))
     (name,) = values
-    field = page.split(f'id="nr-field-{name}"')[-1].split('class="nr-field"')[0]
+    field = page.split(f'id="nr-field-line-{line.pk}-{name}"')[-1].split('class="nr-field"')[0]
     assert reason in field and "nr-error" in field
     assert texts(play) == ["Good."]
 
