@@ -13,8 +13,8 @@ from playwright.sync_api import Browser, Locator, Page, WebSocketRoute, expect
 
 from banks.models import Bank, Character
 from neiroha_site.roles import Role
-from providers.models import Provider
 from providers.errors import UpstreamBusy
+from providers.models import Provider
 from studio import lines
 from studio.generate import Want, generate
 from studio.models import Line, Project, Take
@@ -382,8 +382,15 @@ def test_viewers_look_and_listen(visit: Visit, ann: User, bank: Bank) -> None:
     assert violations(page) == []
 
 
-@pytest.mark.parametrize("kind", ["dialogue", "phase"])
-@pytest.mark.parametrize(("width", "dark"), [(WIDE, True), (NARROW, False), (NARROW, True)])
+@pytest.mark.parametrize(
+    ("kind", "width", "dark"),
+    [
+        ("dialogue", WIDE, False),
+        ("dialogue", NARROW, True),
+        ("phase", WIDE, True),
+        ("phase", NARROW, False),
+    ],
+)
 def test_the_page_fits(visit: Visit, ann: User, bank: Bank, soul: Character, kind: str, width: int, dark: bool) -> None:
     project = project_of(ann, bank, kind)
     aside(every_state, project, ann, bank.characters.get(name="Heart"), soul)
