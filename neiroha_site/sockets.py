@@ -51,8 +51,8 @@ async def _nowhere(scope: Any, receive: Any, send: Any) -> None:
 
 def routes() -> Any:
     sockets: list[Any] = [
-        path("admin/queue/live/", QueueLive.as_asgi()),  # type: ignore[arg-type]
-        path("studio/projects/<int:pk>/live/", ProjectLive.as_asgi()),  # type: ignore[arg-type]
+        path("admin/queue/live/", QueueLive.as_asgi()),
+        path("studio/projects/<int:pk>/live/", ProjectLive.as_asgi()),
         path("<path:rest>", _nowhere),  # type: ignore[arg-type]
     ]
     return SameOrigin(AuthMiddlewareStack(URLRouter(sockets)))

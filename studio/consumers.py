@@ -1,9 +1,10 @@
 """The page of a project as a live one.
 
-The page sends {"lines": [keys], "stamp": text}: which lines it shows, whenever that changes. It is sent {"rows": {key: html}, "summary":
-html, "structure": true}, each part only where there is something new: shown lines that changed, painted as the page was;
-how far the project is; that lines came, went or moved, so that the page has to be read again. What a page has just begun
-to show is sent once as it is, so that nothing is missed that happened before it was connected.
+The page sends {"lines": [keys], "stamp": text} whenever it shows other lines: which these are, and the project's last
+change that it knows. It is sent {"rows": {key: html}, "summary": html, "structure": true}, each part only where there
+is something new: shown lines that changed, painted as the page was; how far the project is; that lines came, went or
+moved, so that the page has to be read again. What a page has just begun to show is sent once as it is, so that nothing
+is missed that happened before it was connected.
 """
 
 from __future__ import annotations
@@ -141,7 +142,9 @@ class ProjectLive(LivePage):
         if not (errand.lines and shown) or not (project.reuse or errand.lines & shown):
             return {}
         # A take may serve several lines, and names one of them.
-        changed = Q(pk__in=errand.lines) | Q(attempt__line__in=errand.lines) if project.reuse else Q(pk__in=errand.lines)
+        changed = (
+            Q(pk__in=errand.lines) | Q(attempt__line__in=errand.lines) if project.reuse else Q(pk__in=errand.lines)
+        )
         found = rows(project.lines.filter(changed, pk__in=shown), errand.stages, speakers_of(project))
         kept = {line: take for line, take in self._asking.items() if line in shown}
         for row in found:
@@ -159,7 +162,7 @@ class ProjectLive(LivePage):
 
 
 def _place(stage: Stage | None) -> tuple[bool, str] | None:
-    return stage and (stage.waiting, stage.reason)
+    return (stage.waiting, stage.reason) if stage else None
 
 
 def told_by_page(text: str) -> tuple[frozenset[int], str]:

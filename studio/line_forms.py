@@ -27,7 +27,6 @@ from studio.lines import Draft
 from studio.models import Line, Project, Take, TakeState
 from studio.rows import STATES
 
-
 MOST_TAKES = 12
 
 
@@ -186,7 +185,7 @@ class LineForm(forms.Form):
         """What somebody typed stays; a second try is made knowing what the other wrote."""
         self.add_error(None, conflict)
         self.other = Line.objects.select_related("character").get(pk=self.line.pk)
-        self.data = self.data.copy()
+        self.data = {name: self.data[name] for name in self.data}
         self.data[self.add_prefix("revision")] = str(self.other.revision)
 
     @property

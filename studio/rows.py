@@ -32,9 +32,12 @@ STATES: dict[LineState, tuple[str, str | Promise]] = {
     LineState.DONE: ("ok", _("Done")),
 }
 # What rows never read, and what is large.
-_UNREAD = [
-    f"{take}__{name}" for take in ("take", "attempt") for name in ("made_with_json", "text", "spoken")
-] + ["attempt__waveform", "character__aliases", "character__options", "character__description"]
+_UNREAD = [f"{take}__{name}" for take in ("take", "attempt") for name in ("made_with_json", "text", "spoken")] + [
+    "attempt__waveform",
+    "character__aliases",
+    "character__options",
+    "character__description",
+]
 
 
 @dataclass(frozen=True)
@@ -103,8 +106,8 @@ def hue(character: Character | None) -> int:
 
 
 def rows(lines: LineQuerySet, staged: Mapping[int, Stage], speakers: Iterable[int]) -> list[Row]:
-    """In the order of the lines, which are read here. `staged` is where running takes are; those who speak in the project
-    take sides in the order of `speakers`."""
+    """In the order of the lines, which are read here. `staged` is where running takes are; characters take sides in the
+    order of `speakers`."""
     sides = {pk: SIDES[place % 2] for place, pk in enumerate(speakers)}
     return [
         Row(line, staged.get(line.attempt_id or 0), sides.get(line.character_id or 0, SIDES[0]))

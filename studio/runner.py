@@ -116,8 +116,8 @@ class Runner:
         await self.stop(list(self._jobs))
 
     def stages(self, project_id: int | None = None) -> dict[int, Stage]:
-        """By the take's primary key, of all takes or of a project's. What has no place in the queue, and waits for none,
-        is not among them."""
+        """By the take's primary key, of all or of a project's. What has no place in the queue, and waits for none, is
+        not among them."""
         queue, found = self._engine.queue, dict[int, Stage]()
         snapshot, now = queue.snapshot(), queue.clock.monotonic()
         asked = [job for job in self._jobs.values() if project_id in (None, job.take.project_id)]

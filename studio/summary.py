@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from django.db.models import Count, Min, Q, Sum
+from django.db.models import Count, Min, Q
 from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
@@ -66,12 +66,9 @@ class Summary:
 
 
 def summary(project: Project, staged: Iterable[Stage]) -> Summary:
-    """Three queries; the last two only while something is open."""
-    counted = project.lines.with_state().order_by().values_list("state")
-    found = {state: (lines, length or 0.0) for state, lines, length in counted.annotate(Count("pk"), Sum("take__duration"))}
-    shares = [
-        Share(state, label, tone, found[state][0]) for state, (tone, label) in STATES.items() if state in found
-    ]
+    """One query, and another while something is open."""
+    found = project.lines.measures()
+    shares = [Share(state, label, tone, found[state][0]) for state, (tone, label) in STATES.items() if state in found]
     waiting = sum(share.count for share in shares if share.state in (LineState.QUEUED, LineState.RUNNING))
     rate = _rate(project) if waiting else None
     return Summary(

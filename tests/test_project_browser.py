@@ -13,8 +13,8 @@ from playwright.sync_api import Browser, Locator, Page, WebSocketRoute, expect
 
 from banks.models import Bank, Character
 from neiroha_site.roles import Role
-from providers.models import Provider
 from providers.errors import UpstreamBusy
+from providers.models import Provider
 from studio import lines
 from studio.generate import Want, generate
 from studio.models import Line, Project, Take
@@ -206,7 +206,7 @@ def test_wrong_words_stay_in_their_boxes(visit: Visit, ann: User, bank: Bank) ->
     expect(page.locator(".nr-edit textarea")).to_have_value("More words.")
     expect(page.locator(".nr-edit textarea")).to_be_focused()
     on_server(lines.remove, project, project.lines.filter(pk=line.pk))
-    expect(page.locator(".nr-line-text")).to_have_text(["More words.", "Right words.", "Somebody's line."][1:])
+    expect(page.locator(".nr-line-text:visible")).to_have_text(["Right words.", "Somebody's line."])
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_text("Somebody removed this line meanwhile")).to_be_visible()
     expect(page.locator("#id_new-text")).to_have_value("More words.")
@@ -382,8 +382,15 @@ def test_viewers_look_and_listen(visit: Visit, ann: User, bank: Bank) -> None:
     assert violations(page) == []
 
 
-@pytest.mark.parametrize("kind", ["dialogue", "phase"])
-@pytest.mark.parametrize(("width", "dark"), [(WIDE, True), (NARROW, False), (NARROW, True)])
+@pytest.mark.parametrize(
+    ("kind", "width", "dark"),
+    [
+        ("dialogue", WIDE, False),
+        ("dialogue", NARROW, True),
+        ("phase", WIDE, True),
+        ("phase", NARROW, False),
+    ],
+)
 def test_the_page_fits(visit: Visit, ann: User, bank: Bank, soul: Character, kind: str, width: int, dark: bool) -> None:
     project = project_of(ann, bank, kind)
     aside(every_state, project, ann, bank.characters.get(name="Heart"), soul)

@@ -218,7 +218,8 @@ def test_lines_that_come_go_or_move_let_the_page_be_read_again(server: str, play
         page.until(lambda page: len(page.rows) == 2)
         for count, change in enumerate(changes, start=1):
             on_server(change)
-            page.until(lambda page: page.structures >= count)
+            while page.structures < count:
+                page.hear()
         on_server(lines.edit, Line.objects.get(pk=one.pk), text="Other words.")
         page.until(lambda page: "Other words." in page.row(one))
         assert page.structures == len(changes), "other words move nothing"

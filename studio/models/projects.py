@@ -6,7 +6,7 @@ from typing import Any, Self
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import Case, Count, F, Q, Value, When
+from django.db.models import Case, Count, F, Q, Sum, Value, When
 from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.text import Truncator
@@ -123,6 +123,12 @@ class LineQuerySet(models.QuerySet["Line"]):
     def counts(self) -> dict[str, int]:
         """How many lines are in each state; a state of none is left out."""
         return dict(self.order_by().annotate(counted=_state()).values_list("counted").annotate(count=Count("pk")))
+
+    def measures(self) -> dict[str, tuple[int, float]]:
+        """Of each state that there is: how many lines are in it, and the seconds of their audio."""
+        stated = self.order_by().annotate(counted=_state()).values_list("counted")
+        found = stated.annotate(count=Count("pk"), seconds=Sum("take__duration"))
+        return {state: (count, seconds or 0.0) for state, count, seconds in found}
 
     def shown(self) -> Self:
         """With all that a row of a page reads."""

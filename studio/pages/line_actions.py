@@ -39,8 +39,7 @@ def add(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def edit(request: HttpRequest, pk: int, line_pk: int) -> HttpResponse:
-    """The form alone, for the page's script; or what it sent. With `split`, cut the line at the cursor too, which stands
-    at `at`."""
+    """The form alone, for the page's script, or what it sent. With `split`, cut the line too, at the cursor `at`."""
     project = project_of(request, pk, "change")
     voices = Voices(project)
     line = project.lines.select_related("character", "project__bank").filter(pk=line_pk).first()
@@ -66,9 +65,7 @@ def edit(request: HttpRequest, pk: int, line_pk: int) -> HttpResponse:
     return HttpResponseRedirect(f"{_back(request, project)}#nr-line-{line_pk}")
 
 
-def _orphaned(
-    request: HttpRequest, project: Project, asked: QueryDict, voices: Voices, line_pk: int
-) -> HttpResponse:
+def _orphaned(request: HttpRequest, project: Project, asked: QueryDict, voices: Voices, line_pk: int) -> HttpResponse:
     """The words of somebody whose line was removed meanwhile."""
     prefix = f"line-{line_pk}-"
     data = QueryDict(mutable=True)
@@ -150,11 +147,15 @@ def _say(request: HttpRequest, outcome: Outcome, *, quiet: bool = False) -> None
         text = ngettext("%d line takes audio that is there.", "%d lines take audio that is there.", outcome.reused)
         told.append(text % outcome.reused)
     if not (told or outcome.refused):
-        told.append(_("They are queued already.") if outcome.waiting else _("Nothing is missing: all audio is current."))
+        told.append(
+            _("They are queued already.") if outcome.waiting else _("Nothing is missing: all audio is current.")
+        )
     if told and not quiet:
         messages.success(request, " ".join(told))
     for reason, count in outcome.refused.items():
-        text = ngettext("%(count)d line can't be spoken. %(reason)s", "%(count)d lines can't be spoken. %(reason)s", count)
+        text = ngettext(
+            "%(count)d line can't be spoken. %(reason)s", "%(count)d lines can't be spoken. %(reason)s", count
+        )
         messages.warning(request, text % {"count": count, "reason": reason})
 
 

@@ -83,7 +83,8 @@ def _find(project: Project, condition: Q, total: int, number: str) -> Found:
     if not condition:
         page: Page[Any] = Paginator(range(1, total + 1), A_PAGE).get_page(number)
         start = page.start_index() - 1 if total else 0
-        return Found(page, project.lines.order_by("position", "pk")[start : start + A_PAGE], page.object_list, False)
+        listed = project.lines.order_by("position", "pk")[start : start + A_PAGE]
+        return Found(page, listed, range(start + 1, start + A_PAGE + 1), False)
     fits = Case(When(condition, then=True), default=False)
     order = project.lines.with_state().annotate(fits=fits).order_by("position", "pk").values_list("pk", "fits")
     places = {pk: place for place, (pk, fit) in enumerate(order, start=1) if fit}

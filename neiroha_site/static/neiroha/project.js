@@ -89,8 +89,9 @@ document.addEventListener("DOMContentLoaded", () => {
     if (form.dataset.nrLineForm === "add" && !wrong && answer.redirected) history.replaceState(null, "", answer.url);
     NrLines.morph(notes, page.getElementById("nr-notes"));
     NrLines.show(page);
+    for (const error of document.querySelectorAll("#nr-tools .nr-error")) error.remove();
     if (wrong) swap(wrong, page);
-    else if (form.dataset.nrLineForm === "add") written(page, known);
+    else if (form.dataset.nrLineForm === "add") written(known);
     else if (page.querySelector("#nr-tools .nr-error")) swap("nr-tools", page);
   }
 
@@ -101,7 +102,7 @@ document.addEventListener("DOMContentLoaded", () => {
     (fresh.querySelector("[aria-invalid='true']") ?? fresh.querySelector("textarea"))?.focus();
   }
 
-  function written(page, known) {
+  function written(known) {
     const form = composer(), text = form.elements["new-text"];
     for (const error of form.querySelectorAll(".nr-error, .nr-composer-place")) error.remove();
     text.removeAttribute("aria-invalid");
