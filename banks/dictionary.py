@@ -55,7 +55,7 @@ class PronunciationRule(models.Model):
                 compiled(self.rule())
             except ValueError as error:
                 raise ValidationError({"written": _("This pattern can't be used: %s.") % error}) from error
-        if self._state.adding and self.siblings().count() >= MOST_RULES:
+        if self.siblings().exclude(pk=self.pk).count() >= MOST_RULES:
             raise ValidationError(_("A dictionary holds at most %d rules.") % MOST_RULES)
 
     def siblings(self) -> models.QuerySet[Any]:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from difflib import SequenceMatcher
 from typing import Any
 
-import regex
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
@@ -21,11 +18,11 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, U
 
 from banks.dictionary import Pronunciation, rules_for
 from banks.models import Bank
+from banks.pieces import speakable
 from banks.pronunciation import PronunciationError, Rules
 from providers.admin_base import ModelAdmin, page_action
 
 LONGEST_TRIAL = 500
-_TOKEN = regex.compile(r"\w+|.", regex.DOTALL)
 
 
 class TryForm(forms.Form):
@@ -46,15 +43,16 @@ class TryForm(forms.Form):
     )
 
     def tried(self, rules: Rules) -> dict[str, Any]:
-        """For banks/try.html: the sentence in parts, those that changed marked; or what went wrong."""
+        """For banks/try.html: the sentence in parts, each with the rule that put it there; or what went wrong."""
         if not self.is_valid() or not self.cleaned_data["text"].strip():
             return {}
         text, language = self.cleaned_data["text"], self.cleaned_data["language"]
         try:
-            spoken = rules.apply(text, language)
+            spoken = rules.traced(text, language)
         except PronunciationError as error:
             return {"error": error.message}
-        return {"parts": list(marked(text, spoken)), "same": spoken == text, "silent": not spoken.strip()}
+        used = list(dict.fromkeys(mark.rule for mark in spoken.marks))
+        return {"parts": list(spoken.parts()), "used": used, "silent": not speakable(spoken.text)}
 
 
 class BankTryForm(TryForm):
@@ -65,14 +63,6 @@ class BankTryForm(TryForm):
         empty_label=gettext_lazy("Every bank"),
         widget=UnfoldAdminSelectWidget,
     )
-
-
-def marked(text: str, spoken: str) -> Iterator[tuple[str, bool]]:
-    """What is spoken in parts, each with whether it differs from what is written."""
-    said = _TOKEN.findall(spoken)
-    for kind, _a, _b, start, end in SequenceMatcher(None, _TOKEN.findall(text), said, autojunk=False).get_opcodes():
-        if part := "".join(said[start:end]):
-            yield part, kind != "equal"
 
 
 @admin.register(Pronunciation)

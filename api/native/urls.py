@@ -5,7 +5,19 @@ from typing import Any
 from django.urls import re_path
 from rest_framework.routers import SimpleRouter
 
-from api.native import banks, catalogue, characters, docs, keys, providers, queue, references, settings, views
+from api.native import (
+    banks,
+    catalogue,
+    characters,
+    docs,
+    keys,
+    pronunciations,
+    providers,
+    queue,
+    references,
+    settings,
+    views,
+)
 
 router = SimpleRouter()
 router.trailing_slash = "/?"  # a slash at the end makes no difference
@@ -16,6 +28,7 @@ VIEWSETS: dict[str, Any] = {
     "banks": banks.BankViewSet,
     "characters": characters.CharacterViewSet,
     "memberships": banks.MembershipViewSet,
+    "pronunciations": pronunciations.PronunciationViewSet,
     "references": references.ReferenceViewSet,
     "keys": keys.KeyViewSet,
 }
