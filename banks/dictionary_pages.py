@@ -143,7 +143,7 @@ class PronunciationAdmin(DictionaryExchangeAdmin):
         return super().get_queryset(request).select_related("bank")
 
 
-def _number(request: HttpRequest) -> int | None:
-    """Of the row whose page it is."""
+def _number(request: HttpRequest) -> int:
+    """Of the row whose page it is; 0 for a new one."""
     told = request.resolver_match.kwargs.get("object_id", "") if request.resolver_match else ""
-    return int(told) if told.isascii() and told.isdecimal() and len(told) < 19 else None
+    return int(told) if told.isascii() and told.isdecimal() and len(told) < 19 else 0

@@ -157,7 +157,8 @@ class _Incoming:
 
     def _save_rules(self, bank: Bank) -> None:
         """In bulk, as there may be thousands; the bank that was saved makes servers look for them."""
-        rows, taken = [Pronunciation(bank=bank, **asdict(entry)) for entry in self.bundle.pronunciations], set()
+        rows = [Pronunciation(bank=bank, **asdict(entry)) for entry in self.bundle.pronunciations]
+        taken = set[tuple[str, str]]()
         for number, row in enumerate(rows):
             if reasons := problems(row, taken):
                 raise NotImported([f"pronunciations[{number}]: {reason}" for reason in reasons])
