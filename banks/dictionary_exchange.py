@@ -33,7 +33,7 @@ class ScopeForm(forms.Form):
         label=gettext_lazy("Rules of"),
         queryset=Bank.objects.present(),
         required=False,
-        empty_label=gettext_lazy("Every bank"),
+        empty_label=gettext_lazy("Everybody: those of no single bank"),
         widget=UnfoldAdminSelectWidget,
     )
 
