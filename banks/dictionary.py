@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -14,6 +15,7 @@ from banks.pronunciation import LONGEST_RULE, Rule, Rules, compiled
 # In one scope.
 MOST_RULES = 2000
 _TWICE = _("There is a rule for this already.")
+TOO_MANY = _("A dictionary holds at most %d rules.")
 
 
 class PronunciationRule(models.Model):
@@ -46,17 +48,30 @@ class PronunciationRule(models.Model):
 
     def clean(self) -> None:
         super().clean()
+        self.clean_rule()
+        if self.siblings().exclude(pk=self.pk).count() >= MOST_RULES:
+            raise ValidationError(TOO_MANY % MOST_RULES)
+
+    def clean_rule(self) -> None:
+        """What can be said of a rule without looking at the others."""
+        self.language = self.language.strip()
         if not self.is_pattern:
             self.written = " ".join(self.written.split())
         if not self.written:
             raise ValidationError({"written": _("Enter a word.")})
+        for name in ("written", "spoken", "language"):
+            if "\0" in getattr(self, name):
+                raise ValidationError({name: _("Null characters are not allowed.")})
         if self.is_pattern:
             try:
                 compiled(self.rule())
             except ValueError as error:
                 raise ValidationError({"written": _("This pattern can't be used: %s.") % error}) from error
-        if self._state.adding and self.siblings().count() >= MOST_RULES:
-            raise ValidationError(_("A dictionary holds at most %d rules.") % MOST_RULES)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What there is one rule for in a scope."""
+        return self.written, self.language.lower()
 
     def siblings(self) -> models.QuerySet[Any]:
         """The rules of the same scope."""
@@ -117,3 +132,14 @@ def rules_by_bank() -> tuple[Rules, dict[int, Rules]]:
     common = Rules(tuple(scopes.pop(None, ())))
     own = {bank: Rules.joined(Rules(tuple(rules)), common) for bank, rules in scopes.items() if bank is not None}
     return common, own
+
+
+def problems(row: Pronunciation, taken: Collection[tuple[str, str]]) -> list[str]:
+    """What is wrong with a rule that comes with many others, of which `taken` are the keys. No query."""
+    found = []
+    try:
+        row.clean_fields(exclude=["bank"])
+        row.clean_rule()
+    except ValidationError as error:
+        found = [f"{name}: {reason}" for name, reasons in error.message_dict.items() for reason in reasons]
+    return found or ([str(_TWICE)] if row.key in taken else [])

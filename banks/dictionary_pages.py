@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from difflib import SequenceMatcher
 from typing import Any
 
-import regex
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db import transaction
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -20,12 +18,16 @@ from django.views.decorators.http import require_GET
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from banks.dictionary import Pronunciation, rules_for
+from banks.dictionary_exchange import DictionaryExchangeAdmin
 from banks.models import Bank
+from banks.pieces import speakable
 from banks.pronunciation import PronunciationError, Rules
-from providers.admin_base import ModelAdmin, page_action
+from providers.admin_base import page_action
+from providers.audit import Change, record
+from providers.row_controls import SWITCHED
+from providers.versions import bump
 
 LONGEST_TRIAL = 500
-_TOKEN = regex.compile(r"\w+|.", regex.DOTALL)
 
 
 class TryForm(forms.Form):
@@ -46,15 +48,16 @@ class TryForm(forms.Form):
     )
 
     def tried(self, rules: Rules) -> dict[str, Any]:
-        """For banks/try.html: the sentence in parts, those that changed marked; or what went wrong."""
+        """For banks/try.html: the sentence in parts, each with the rule that put it there; or what went wrong."""
         if not self.is_valid() or not self.cleaned_data["text"].strip():
             return {}
         text, language = self.cleaned_data["text"], self.cleaned_data["language"]
         try:
-            spoken = rules.apply(text, language)
+            spoken = rules.traced(text, language)
         except PronunciationError as error:
             return {"error": error.message}
-        return {"parts": list(marked(text, spoken)), "same": spoken == text, "silent": not spoken.strip()}
+        used = list(dict.fromkeys(mark.rule for mark in spoken.marks))
+        return {"parts": list(spoken.parts()), "used": used, "silent": not speakable(spoken.text)}
 
 
 class BankTryForm(TryForm):
@@ -67,16 +70,8 @@ class BankTryForm(TryForm):
     )
 
 
-def marked(text: str, spoken: str) -> Iterator[tuple[str, bool]]:
-    """What is spoken in parts, each with whether it differs from what is written."""
-    said = _TOKEN.findall(spoken)
-    for kind, _a, _b, start, end in SequenceMatcher(None, _TOKEN.findall(text), said, autojunk=False).get_opcodes():
-        if part := "".join(said[start:end]):
-            yield part, kind != "equal"
-
-
 @admin.register(Pronunciation)
-class PronunciationAdmin(ModelAdmin[Pronunciation]):
+class PronunciationAdmin(DictionaryExchangeAdmin):
     list_display = ["written", "spoken", "is_pattern", "language", "scope", "enabled"]
     list_filter = ["enabled", "is_pattern", ("bank", admin.RelatedOnlyFieldListFilter)]
     list_select_related = ["bank"]
@@ -87,7 +82,8 @@ class PronunciationAdmin(ModelAdmin[Pronunciation]):
     )
     search_fields = ["written", "spoken"]
     fields = ["written", "spoken", "is_pattern", "match_case", "language", "bank", "enabled"]
-    actions_list = ["try_it"]
+    actions = ["switch_on", "switch_off"]
+    actions_list = ["try_it", "files_action"]
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(require_GET(self.try_view))
@@ -96,12 +92,33 @@ class PronunciationAdmin(ModelAdmin[Pronunciation]):
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         field: Any = super().formfield_for_foreignkey(db_field, request, **kwargs)
         if db_field.name == "bank" and field is not None:
-            field.queryset, field.empty_label = Bank.objects.present(), _("Every bank")
+            # An archived bank's rules keep it.
+            chosen = Pronunciation.objects.filter(pk=_number(request)).values("bank")
+            field.queryset = Bank.objects.filter(Q(archived_at=None) | Q(pk__in=chosen))
+            field.empty_label = _("Every bank")
         return field
 
     @page_action(description=gettext_lazy("Try it"), url_path="try-it")
     def try_it(self, request: HttpRequest) -> HttpResponse:
         return HttpResponseRedirect(reverse("admin:banks_pronunciation_try"))
+
+    @admin.action(permissions=["change"], description=gettext_lazy("Switch on"))
+    def switch_on(self, request: HttpRequest, queryset: QuerySet[Pronunciation]) -> None:
+        self._switch(request, queryset, on=True)
+
+    @admin.action(permissions=["change"], description=gettext_lazy("Switch off"))
+    def switch_off(self, request: HttpRequest, queryset: QuerySet[Pronunciation]) -> None:
+        self._switch(request, queryset, on=False)
+
+    @transaction.atomic
+    def _switch(self, request: HttpRequest, queryset: QuerySet[Pronunciation], *, on: bool) -> None:
+        rows = list(queryset.exclude(enabled=on))
+        Pronunciation.objects.filter(pk__in=[row.pk for row in rows]).update(enabled=on)
+        bump()
+        for row in rows:
+            record(request.user, row, Change.CHANGED, SWITCHED[on])
+        text = _("Rules switched on: %d.") if on else _("Rules switched off: %d.")
+        self.message_user(request, text % len(rows), messages.SUCCESS)
 
     def try_view(self, request: HttpRequest) -> HttpResponse:
         if not self.has_view_or_change_permission(request):
@@ -124,3 +141,9 @@ class PronunciationAdmin(ModelAdmin[Pronunciation]):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Pronunciation]:
         return super().get_queryset(request).select_related("bank")
+
+
+def _number(request: HttpRequest) -> int:
+    """Of the row whose page it is; 0 for a new one."""
+    told = request.resolver_match.kwargs.get("object_id", "") if request.resolver_match else ""
+    return int(told) if told.isascii() and told.isdecimal() and len(told) < 19 else 0

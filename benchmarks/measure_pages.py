@@ -29,6 +29,8 @@ SINGLE_PAGES = (
     "admin:index",
     "admin:queue",
     "admin:troubleshooting",
+    "admin:banks_pronunciation_files",
+    "admin:banks_pronunciation_try",
     "studio:quick",
     "studio:takes",
     "studio:projects",

@@ -15,7 +15,7 @@ from django.utils import timezone
 from api.models import Access, ApiKey, Scope, ServerSettings
 from api.native.urls import STUDIO, VIEWSETS
 from api.throttling import windows
-from banks.models import Bank, Character, Membership, ReferenceAudio
+from banks.models import Bank, Character, Membership, Pronunciation, ReferenceAudio
 from neiroha_site.roles import Role, set_role
 from providers.models import CatalogueModel, CatalogueVoice, Provider
 from studio.export_options import ExportOptions, What
@@ -32,6 +32,7 @@ RESOURCES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "banks": ("banks.{}_bank", {"name": "New"}, {"active": False}),
     "characters": ("banks.{}_character", {"name": "New", "provider": 1}, {"speed": 2}),
     "memberships": ("banks.{}_membership", {"bank": 1, "character": 2}, {"position": 2}),
+    "pronunciations": ("banks.{}_pronunciation", {"written": "New", "spoken": "Knew"}, {"enabled": False}),
     "references": ("banks.{}_referenceaudio", {}, {"name": "x"}),
     "keys": ("api.{}_apikey", {"name": "New"}, {"name": "x"}),
 }
@@ -58,6 +59,7 @@ def rows() -> dict[str, int]:
         "memberships": Membership.objects.create(bank=bank, character=heart),
         "voices": CatalogueVoice.objects.create(provider=provider, external_id="a", by_hand=True),
         "models": CatalogueModel.objects.create(provider=provider, external_id="a", by_hand=True),
+        "pronunciations": Pronunciation.objects.create(written="Nguyen", spoken="win"),
         "references": ReferenceAudio.objects.create(name="Ann"),
         "keys": ApiKey.objects.issue(name="Key", owner_id=User.objects.create(username="other").pk)[0],
     }
@@ -125,7 +127,7 @@ def studio_routes(rows: dict[str, int]) -> list[tuple[str, str, Any]]:
 
 def snapshot() -> list[Any]:
     models: tuple[type[Model], ...] = (Provider, CatalogueVoice, CatalogueModel, Bank, Character, Membership)
-    models += (ReferenceAudio, ApiKey, Project, Line, Export, Take)
+    models += (Pronunciation, ReferenceAudio, ApiKey, Project, Line, Export, Take)
     kept = [list(model._default_manager.order_by("pk").values()) for model in models]
     return [*kept, ServerSettings.objects.values_list("queue_limit", flat=True).get()]
 
@@ -414,6 +416,7 @@ def test_a_long_list_takes_few_queries(name: str, rows: dict[str, int], django_a
         Membership.objects.create(bank=bank, character=row)
         Provider.objects.create(name=f"Provider {number}", kind="embedded")
         Bank.objects.create(name=f"Bank {number}", default_character=row)
+        Pronunciation.objects.create(written=f"Word {number}", bank=bank)
         ReferenceAudio.objects.create(name=f"Recording {number}")
         ApiKey.objects.issue(name=f"Key {number}")[0].banks.add(bank)
         for kind in (CatalogueVoice, CatalogueModel):

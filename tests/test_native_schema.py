@@ -24,7 +24,7 @@ from schemathesis.specs.openapi.checks import (
 
 from api.models import Access, ApiKey, Job, JobItem, Scope, ServerSettings
 from api.native.docs import schema
-from banks.models import Bank, Character, Membership, ReferenceAudio
+from banks.models import Bank, Character, Membership, Pronunciation, ReferenceAudio
 from neiroha_site.first_run import make_default_bank
 from providers.models import CatalogueModel, CatalogueVoice, HealthReport, Provider
 from providers.versions import bump
@@ -70,6 +70,7 @@ class House:
             "providers": provider.pk,
             "characters": character.pk,
             "banks": bank.pk,
+            "pronunciations": Pronunciation.objects.create(written="Nguyen", spoken="win").pk,
             "references": reference.pk,
             "memberships": Membership.objects.get().pk,
             "models": CatalogueModel.objects.create(**entry).pk,

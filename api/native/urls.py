@@ -14,6 +14,7 @@ from api.native import (
     keys,
     lines,
     projects,
+    pronunciations,
     providers,
     queue,
     references,
@@ -31,6 +32,7 @@ VIEWSETS: dict[str, Any] = {
     "banks": banks.BankViewSet,
     "characters": characters.CharacterViewSet,
     "memberships": banks.MembershipViewSet,
+    "pronunciations": pronunciations.PronunciationViewSet,
     "references": references.ReferenceViewSet,
     "keys": keys.KeyViewSet,
 }
