@@ -77,8 +77,7 @@ document.addEventListener("DOMContentLoaded", () => {
   }
   document.addEventListener("nr-renew", renew);
 
-  async function send(form, button) {
-    const body = new FormData(form, button);
+  async function send(form, button, body) {
     const known = new Set([...document.querySelectorAll("[data-nr-line]")].map((line) => line.id));
     const answer = await fetch(form.action, { method: "POST", body });
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
@@ -91,7 +90,7 @@ document.addEventListener("DOMContentLoaded", () => {
     NrLines.show(page);
     for (const error of document.querySelectorAll("#nr-tools .nr-error")) error.remove();
     if (wrong) swap(wrong, page);
-    else if (form.dataset.nrLineForm === "add") written(known);
+    else if (form.dataset.nrLineForm === "add") written(known, body.get("new-text"));
     else if (page.querySelector("#nr-tools .nr-error")) swap("nr-tools", page);
   }
 
@@ -102,26 +101,29 @@ document.addEventListener("DOMContentLoaded", () => {
     (fresh.querySelector("[aria-invalid='true']") ?? fresh.querySelector("textarea"))?.focus();
   }
 
-  function written(known) {
+  function written(known, sent) {
     const form = composer(), text = form.elements["new-text"];
     for (const error of form.querySelectorAll(".nr-error, .nr-composer-place")) error.remove();
     text.removeAttribute("aria-invalid");
-    form.elements["new-place"].value = text.value = "";
+    form.elements["new-place"].value = "";
+    // What was typed meanwhile is the next line.
+    if (text.value.startsWith(sent)) text.value = text.value.slice(sent.length).trimStart();
     const made = [...document.querySelectorAll("[data-nr-line]")].filter((line) => !known.has(line.id)).pop();
     (made ?? document.querySelector(".nr-place:last-child"))?.scrollIntoView({ block: "center" });
     text.focus({ preventScroll: true });
   }
 
-  document.addEventListener("submit", async (event) => {
+  // One after another, as they were asked for; the same button twice is once.
+  let sending = Promise.resolve();
+  document.addEventListener("submit", (event) => {
     const form = event.target.closest("[data-nr-line-form]");
     if (!form) return;
     event.preventDefault();
-    if (form.dataset.nrBusy) return;
-    form.dataset.nrBusy = "yes";
-    event.submitter?.setAttribute("aria-busy", "true");
-    await send(form, event.submitter).catch(fail);
-    delete form.dataset.nrBusy;
-    event.submitter?.removeAttribute("aria-busy");
+    const button = event.submitter, several = form.dataset.nrLineForm === "act", body = new FormData(form, button);
+    const pressed = several && button ? button : form;
+    if (pressed.getAttribute("aria-busy")) return;
+    if (button || !several) pressed.setAttribute("aria-busy", "true");
+    sending = sending.then(() => send(form, button, body)).catch(fail).finally(() => pressed.removeAttribute("aria-busy"));
   });
 
   // Editing in place.
