@@ -1,4 +1,4 @@
-"""Speaks takes on the server's loop, as many at once as their providers allow.
+"""Speaks takes on the server's loop, as many at once as their providers allow, and has exports made.
 
 A take's row is the record; the runner holds in memory only what it speaks right now. It claims queued takes: those that
 somebody waits for at once, those of batches never more than their provider can start. What a server that died left
@@ -30,6 +30,7 @@ from providers.queue import Priority, QueueRules, Reason
 from providers.speech import AudioFormat
 from studio import claims, events, files, housekeeping
 from studio.claims import Claim
+from studio.exporter import Exporter
 from studio.files import TakeFile
 from studio.finishing import Finisher
 from studio.models import Take, TakeState
@@ -93,6 +94,7 @@ class Runner:
         self._awake = asyncio.Event()
         self._publisher = events.open_publisher()
         self._finisher = Finisher()
+        self._exporter = Exporter()
         self._storing: set[asyncio.Task[None]] = set()
         self.full = False
         """Whether batches wait for room on the disk."""
@@ -102,6 +104,7 @@ class Runner:
     def wake(self) -> None:
         """There is something new to do."""
         self._awake.set()
+        self._exporter.wake()
 
     async def stop(self, pks: Iterable[int]) -> None:
         """End the jobs of these takes and wait until they are at their end."""
@@ -136,6 +139,7 @@ class Runner:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.gather(*self._storing, return_exceptions=True)
+        await self._exporter.close()
         await self._finisher.close()
         await events.close_publisher()
 
@@ -143,6 +147,7 @@ class Runner:
 
     async def _work(self) -> None:
         await _surely(housekeeping.recover)
+        self._exporter.open()
         while True:
             self._awake.clear()
             try:

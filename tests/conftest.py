@@ -14,7 +14,7 @@ from banks.models import Bank, Character, Membership
 from providers import catalogue
 from providers.models import Provider
 from providers.versions import bump
-from studio import runner
+from studio import exporter, runner
 from studio.runner import Runner
 from tests.live_server import InFlight, serve
 from tests.upstreams.serving import WAIT_SECONDS
@@ -35,6 +35,7 @@ def quiet_background() -> Iterator[None]:
         patch.setattr(catalogue, "FIRST_CHECK_SECONDS", 1e6)
         patch.setattr(Runner, "_clear_away", rest)
         patch.setattr(runner, "POLL_SECONDS", 1e6)
+        patch.setattr(exporter, "POLL_SECONDS", 1e6)
         patch.setattr(webhooks, "POLL_SECONDS", 1e6)
         yield
 
