@@ -15,9 +15,11 @@ from typing import Any
 import httpx
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from api.jobs import asking, forgetting
+from api.jobs import answers, asking, forgetting
 from api.jobs.models import EXPIRED, FORGOTTEN, Job, JobItem, JobStatus, Tally
 from api.models import Access, ApiKey, ServerSettings
 from banks.dictionary import Pronunciation
@@ -113,7 +115,7 @@ def test_many_texts_share_what_they_do_not_say_themselves(place: House) -> None:
         ],
     }
     job = caller.ended(caller.made(**body))
-    assert [item["custom_id"] for item in job["items"]] == [None, "2nd", None]
+    assert [item["custom_id"] for item in job["items"]] == [None, "second", None]
     assert [item["response_format"] for item in job["items"]] == ["wav", "flac", "wav"]
     assert job["counts"]["total"] == job["counts"]["done"] == 3 and job["metadata"] == body["metadata"]
     sent = {one["input"]: one for one in upstream.spoken}
@@ -316,23 +318,30 @@ def test_a_key_that_is_none(caller: Caller, key: str) -> None:
     assert refusal(response, 400)["param"] == "Idempotency-Key"
 
 
-def test_many_at_the_same_moment_make_one_job(caller: Caller, server: str) -> None:
-    barrier, answers = threading.Barrier(8), list[httpx.Response]()
+def at_once(count: int, ask: Callable[[httpx.Client], httpx.Response], caller: Caller) -> list[httpx.Response]:
+    """The answers to real requests that come at the same moment."""
+    barrier, heard = threading.Barrier(count), list[httpx.Response]()
 
-    def ask() -> None:
-        headers = {"Authorization": f"Bearer {caller.secret}", "Idempotency-Key": "race"}
-        with httpx.Client(base_url=server, trust_env=False, timeout=60, headers=headers) as http:
+    def one() -> None:
+        headers = {"Authorization": f"Bearer {caller.secret}"}
+        with httpx.Client(base_url=caller.http.base_url, trust_env=False, timeout=60, headers=headers) as http:
             http.get("/health")
             barrier.wait(60)
-            answers.append(http.post(JOBS, json={"input": "Once.", "voice": "Alloy"}))
+            heard.append(ask(http))
 
-    threads = [threading.Thread(target=ask) for _ in range(8)]
+    threads = [threading.Thread(target=one) for _ in range(count)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(60)
-    assert sorted(answer.status_code for answer in answers) == [200] * 7 + [201]
-    assert len({answer.json()["id"] for answer in answers}) == 1
+    return heard
+
+
+def test_many_at_the_same_moment_make_one_job(caller: Caller) -> None:
+    body, headers = {"input": "Once.", "voice": "Alloy"}, {"Idempotency-Key": "race"}
+    heard = at_once(8, lambda http: http.post(JOBS, json=body, headers=headers), caller)
+    assert sorted(answer.status_code for answer in heard) == [200] * 7 + [201]
+    assert len({answer.json()["id"] for answer in heard}) == 1
     assert Job.objects.count() == Take.objects.count() == 1
 
 
@@ -429,6 +438,20 @@ def test_the_database_means_the_same_by_a_status(transactional_db: None) -> None
     assert set(Job.objects.ended().values_list("public_id", flat=True)) == set(expected) - open_ones
 
 
+def test_looking_costs_the_same_for_few_and_for_many(caller: Caller) -> None:
+    few, many = caller.made(input="One."), caller.several(*[f"Text {n}." for n in range(40)])
+    counts = []
+    for job in (few, many):
+        with CaptureQueriesContext(connection) as queries:
+            answers.told(stored(job))
+        counts.append(len(queries))
+    assert counts[0] == counts[1] <= 2
+    with CaptureQueriesContext(connection) as queries:
+        assert len(answers.listed(list(Job.objects.all()), more=False)["data"]) == 2
+    assert len(queries) == 2
+    caller.ended(many)
+
+
 # Cancelling.
 
 
@@ -485,6 +508,15 @@ def test_what_was_cancelled_is_tried_again_with_the_voice_as_it_is_now(held: Hou
     upstream.release(100)
     assert caller.ended(job)["status"] == "completed"
     assert [one["voice"] for one in upstream.spoken[-3:]] == ["echo"] * 3
+
+
+def test_of_many_who_try_again_at_once_one_does(place: House) -> None:
+    caller, upstream = place
+    upstream.switches.refusals = [Refusal(400, "Not now.")] * 2
+    job = caller.ended(caller.several("One.", "Two."))
+    heard = at_once(4, lambda http: http.post(f"{JOBS}/{job['id']}/retry"), caller)
+    assert sorted(answer.status_code for answer in heard) == [200, 409, 409, 409]
+    assert caller.ended(job)["status"] == "completed" and Take.objects.count() == 4
 
 
 def test_a_voice_that_is_gone_is_tried_as_it_was(place: House) -> None:

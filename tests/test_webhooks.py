@@ -272,7 +272,7 @@ def sent(url: str, resolver: FakeResolver | None) -> Outcome:
     async def run() -> Outcome:
         sender = Webhooks(resolver)
         try:
-            return await sender._post(Letter(1, url, "whsec_x", b"{}", 0))
+            return await sender._post(Letter(1, url, "whsec_x", b"{}", 0, None))
         finally:
             for client in sender._clients.values():
                 await client.aclose()
@@ -388,6 +388,10 @@ def test_an_outcome_that_comes_after_another_try_of_the_job_changes_nothing(job:
     _note(letter, Outcome())
     job.refresh_from_db()
     assert (job.webhook_state, job.webhook_attempts) == (WebhookState.WAITING, 0)
+    assert _due([], 9)[0] == [job.pk], "by now that try has ended, too"
+    _note(letter, Outcome())
+    job.refresh_from_db()
+    assert (job.webhook_state, job.webhook_attempts) == (WebhookState.SENDING, 0)
 
 
 def test_what_is_being_sent_is_not_begun_again(job: Job) -> None:

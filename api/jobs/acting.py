@@ -35,6 +35,8 @@ def retry(job: Job, banks: tuple[ActiveBank, ...], every_bank: tuple[ActiveBank,
     As on the pages, the character is asked as it is now, or as it was where it can't be asked any more.
     """
     with transaction.atomic():
+        # Of two at the same moment the second finds nothing left to do.
+        Job.objects.select_for_update().defer("webhook_secret").get(pk=job.pk)
         wanted = JobItem.objects.filter(job=job, take__state__in=(TakeState.FAILED, TakeState.CANCELLED))
         items = list(wanted.select_related("take__owner").order_by("index"))
         if not items:

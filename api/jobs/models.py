@@ -175,8 +175,8 @@ class Job(models.Model):
 
 class JobItemQuerySet(models.QuerySet["JobItem"]):
     def with_takes(self) -> Self:
-        """In order, without what only pages show."""
-        return self.select_related("take").defer("take__waveform", "take__spoken").order_by("index")
+        """In order, without what is not told of them."""
+        return self.select_related("take").defer("take__waveform", "take__text", "take__spoken").order_by("index")
 
     def tallies(self, jobs: Sequence[int]) -> dict[int, Tally]:
         """By job. One query."""

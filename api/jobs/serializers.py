@@ -110,7 +110,9 @@ class ListQuery(serializers.Serializer[Any]):
 
 
 class AudioQuery(serializers.Serializer[Any]):
-    item = serializers.IntegerField(required=False, min_value=0, max_value=MOST_INPUTS - 1, help_text="Its index.")
+    item = serializers.IntegerField(
+        source="index", required=False, min_value=0, max_value=MOST_INPUTS - 1, help_text="Its index."
+    )
     custom_id = StrictText(required=False, max_length=LONGEST_CUSTOM_ID)
 
     def validate(self, attrs: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,29 +25,19 @@ AGAIN_SECONDS = 5
 GONE = "This sound was discarded: sound stays as long as the studio's settings say."
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """A whole job, or the one item of it that was asked for."""
-
-    items: list[JobItem]
-    one: JobItem | None
-
-
-def wanted(job: Job, query: dict[str, Any]) -> Wanted:
-    """By `item` or `custom_id`; a job with a single input needs neither. ItemNotFound."""
-    items = list(JobItem.objects.filter(job=job).with_takes())
-    if query:
-        found = [item for item in items if query in ({"item": item.index}, {"custom_id": item.custom_id})]
-        if not found:
-            raise ItemNotFound("This job has no such item.", param=next(iter(query)))
-        return Wanted(items, found[0])
-    return Wanted(items, items[0] if len(items) == 1 else None)
+def wanted(job: Job, query: dict[str, Any]) -> list[JobItem]:
+    """The item of this `index` or `custom_id`; without either, all. ItemNotFound."""
+    items = list(JobItem.objects.filter(job=job, **query).with_takes())
+    if not items:
+        raise ItemNotFound("This job has no such item.", param="custom_id" if "custom_id" in query else "item")
+    return items
 
 
-async def answer(job: Job, asked: Wanted, method: str, asked_range: str) -> HttpResponseBase:
-    if asked.one is not None:
-        return await _one(job, asked.one, method, asked_range)
-    return _all(job, asked.items, method)
+async def answer(job: Job, items: list[JobItem], method: str, asked_range: str, *, one: bool) -> HttpResponseBase:
+    """A job with a single item is that one's file, too."""
+    if one or len(items) == 1:
+        return await _one(job, items[0], method, asked_range)
+    return _all(job, items, method)
 
 
 async def _one(job: Job, item: JobItem, method: str, asked_range: str) -> HttpResponseBase:

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from io import BytesIO
-from typing import Any, ClassVar
+from typing import Any
 
 from django.http import JsonResponse
 from django.http.response import HttpResponseBase
@@ -39,6 +40,7 @@ from api.views import ApiView, BoundedJSONParser
 from providers.database import in_database
 from studio.runner import wake
 
+JOB_ID = re.compile(r"job_[0-9a-f]{24}")
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 
 
@@ -53,7 +55,6 @@ class DigestingParser(BoundedJSONParser):
 
 class JobsApiView(ApiView):
     permission_classes: Sequence[type[BasePermission]] = (MayHaveJobs,)
-    query_class: ClassVar[type[Serializer[Any]] | None] = None
 
     @property
     def key(self) -> KeyFacts:
@@ -70,7 +71,9 @@ class JobsApiView(ApiView):
 
     async def job(self, job_id: str) -> Job:
         """The caller's own. JobNotFound."""
-        job = await in_database(Job.objects.of_key(self.key.id).filter(public_id=job_id).first)
+        job = None
+        if JOB_ID.fullmatch(job_id):
+            job = await in_database(Job.objects.of_key(self.key.id).filter(public_id=job_id).first)
         if job is None:
             raise JobNotFound(f"This API key has no job “{job_id[:100]}”.")
         return job
@@ -228,5 +231,6 @@ class SoundView(JobsApiView):
         """What was spoken: the item's file, or a ZIP of all."""
         query = self.query(AudioQuery)
         job = await self.job(job_id)
-        asked = await in_database(sound.wanted, job, query)
-        return await sound.answer(job, asked, request.method or "", request.headers.get("Range", ""))
+        items = await in_database(sound.wanted, job, query)
+        asked_range = request.headers.get("Range", "")
+        return await sound.answer(job, items, request.method or "", asked_range, one=bool(query))

@@ -14,7 +14,7 @@ import logging
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 import httpx
@@ -49,13 +49,14 @@ _RECEIVER = ProviderConfig(id=0, name="The webhook", kind="")
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """What one attempt sends. `attempts`: how many were made before."""
+    """What one attempt sends. `attempts`: how many were made before; `due`: when it was to be made."""
 
     job: int
     url: str
     secret: str
     body: bytes
     attempts: int
+    due: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,9 +162,10 @@ class Webhooks:
 def _due(busy: Collection[int], most: int) -> tuple[list[int], float]:
     """The jobs whose webhooks are to be called now, and the seconds until the next is."""
     now = timezone.now()
-    Job.objects.filter(webhook_state=WebhookState.WAITING).ended().update(
-        webhook_state=WebhookState.SENDING, webhook_due=now
-    )
+    ended = Job.objects.filter(webhook_state=WebhookState.WAITING).ended()
+    # Only where there are any: an update holds up whoever else writes.
+    if pks := list(ended.values_list("pk", flat=True)):
+        ended.filter(pk__in=pks).update(webhook_state=WebhookState.SENDING, webhook_due=now)
     sending = Job.objects.filter(webhook_state=WebhookState.SENDING).exclude(pk__in=busy)
     due = sending.filter(webhook_due__lte=now).order_by("webhook_due").values_list("pk", flat=True)[:most]
     later = sending.filter(webhook_due__gt=now).aggregate(first=Min("webhook_due"))["first"]
@@ -184,12 +186,12 @@ def _letter(pk: int) -> Letter | None:
     told = job_answer(job, JobItem.objects.tallies([pk])[pk])
     del told["webhook"]
     body = json.dumps({"type": "job.ended", **told}, ensure_ascii=False).encode()
-    return Letter(pk, job.webhook_url, secret, body, job.webhook_attempts)
+    return Letter(pk, job.webhook_url, secret, body, job.webhook_attempts, job.webhook_due)
 
 
 def _note(letter: Letter, outcome: Outcome) -> None:
     """Unless the job was tried again meanwhile: then its next end is told."""
-    asked = Job.objects.filter(pk=letter.job, webhook_state=WebhookState.SENDING, webhook_attempts=letter.attempts)
+    asked = Job.objects.filter(pk=letter.job, webhook_state=WebhookState.SENDING, webhook_due=letter.due)
     attempts = letter.attempts + 1
     if not outcome.error:
         asked.update(webhook_state=WebhookState.DELIVERED, webhook_attempts=attempts, webhook_error="")
