@@ -40,6 +40,13 @@ def quiet_background() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def asleep_without_a_server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server lives on when the test that needed it is over: it must not speak what other tests queue."""
+    if not {"server", "application_url"} & set(request.fixturenames):
+        monkeypatch.setattr(runner, "_running", list)
+
+
 @pytest.fixture(scope="session")
 def application() -> InFlight:
     from neiroha_site.asgi import application
