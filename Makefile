@@ -1,6 +1,6 @@
 # Neiroha's commands. Each sets up what it needs in .venv, and is quick when nothing changed.
 #   PYTHON=/path/to/python   the Python to build .venv with (3.12 or newer)
-#   ARGS="..."               more arguments for `make run`, `make test` and `make bench`
+#   ARGS="..."               more arguments for `make run`, `make test`, `make bench` and `make chaos`
 
 VENV := .venv
 ifeq ($(OS),Windows_NT)
@@ -48,7 +48,7 @@ if [ -n "$$missing" ]; then \
 fi
 endef
 
-.PHONY: help run test check bench messages requirements clean
+.PHONY: help run test check bench chaos messages requirements clean
 .DEFAULT_GOAL := help
 
 help: ## Show the commands
@@ -72,6 +72,9 @@ check: $(DEV_READY) ## Check style, types, layers, settings and migrations
 
 bench: $(DEV_READY) ## Measure the speech path beside a bare pass-through
 	@$(PY) -m benchmarks $(ARGS)
+
+chaos: $(DEV_READY) ## Kill servers in the middle of a batch, again and again
+	@$(PY) -m tests.chaos $(ARGS)
 
 messages: $(RUN_READY) ## Collect the texts to translate into locale/, and compile the translations
 	@command -v xgettext >/dev/null || { echo 'Missing: gettext (on Debian: apt-get install gettext).' >&2; exit 1; }

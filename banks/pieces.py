@@ -36,11 +36,17 @@ def split_into_pieces(text: str, limit: int, language: str = "") -> list[str]:
     return [piece.strip() for piece in pieces if speakable(piece)]
 
 
-def _parts(text: str, limit: int, language: str) -> Iterator[str]:
-    """Sentences, and shorter parts of those that are too long by themselves; nothing is lost between them."""
+def sentences(text: str, language: str = "") -> Iterator[str]:
+    """In order, each with the white space behind it: joined they are the text. `language` is a tag such as en-US."""
     primary = re.split(r"[-_]", language.lower())[0]
     language_code = primary if primary.isalpha() else "en"
-    for sentence in (sentence for block in _blocks(text) for sentence in sentencex.segment(language_code, block)):
+    for block in _blocks(text):
+        yield from sentencex.segment(language_code, block)
+
+
+def _parts(text: str, limit: int, language: str) -> Iterator[str]:
+    """Sentences, and shorter parts of those that are too long by themselves; nothing is lost between them."""
+    for sentence in sentences(text, language):
         if not speakable(sentence) and not sentence.isspace():
             continue
         if len(sentence) <= limit:

@@ -38,7 +38,11 @@ class Measured:
 
 
 def measure(wav: bytes) -> Measured:
-    pcm, sample_rate = decode(wav)
+    return measure_samples(*decode(wav))
+
+
+def measure_samples(pcm: bytes, sample_rate: int) -> Measured:
+    """Of mono s16le samples."""
     samples = np.frombuffer(pcm, "<i2")
     waveform = _columns(samples)
     return Measured(

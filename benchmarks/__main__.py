@@ -16,7 +16,9 @@ from pathlib import Path
 import psutil
 
 from benchmarks import (
+    measure_batch,
     measure_embedded,
+    measure_export,
     measure_fairness,
     measure_first_byte,
     measure_memory,
@@ -41,6 +43,8 @@ QUICK = Settings(
     idle_seconds=2.0,
     tickets=(100, 1000),
     answers=500,
+    export_hours=0.5,
+    lines=500,
 )
 
 
@@ -60,6 +64,10 @@ def pages(stage: Stage) -> Table:
     return measure_pages.table(measure_pages.measure(stage))
 
 
+def batch(stage: Stage) -> Table:
+    return measure_batch.table(measure_batch.measure(stage))
+
+
 def memory(stage: Stage) -> Table:
     return measure_memory.table(measure_memory.measure(stage))
 
@@ -76,15 +84,21 @@ def fairness(stage: Stage) -> Table:
     return measure_fairness.table(measure_fairness.measure(stage))
 
 
+def export(stage: Stage) -> Table:
+    return measure_export.table(measure_export.measure(stage))
+
+
 MEASUREMENTS: dict[str, Callable[[Stage], Table]] = {
     "speech": speech,
     "first-byte": first_byte,
     "embedded": embedded,
     "memory": memory,
     "pages": pages,
+    "batch": batch,
     "queue": queue,
     "tickets": tickets,
     "fairness": fairness,
+    "export": export,
 }
 # Those that start one Neiroha server.
 PROFILED = ("speech", "first-byte", "embedded")

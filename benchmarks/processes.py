@@ -131,7 +131,7 @@ def server(command: Sequence[str], log: Path, variables: Mapping[str, str] | Non
         yield Server(process, log)
 
 
-def answer_of(module: str, order: Mapping[str, Any]) -> Any:
+def answer_of(module: str, order: Mapping[str, Any], *, seconds: float = ORDER_SECONDS) -> Any:
     """What `python -m module`, in a process of its own, prints as JSON when it reads the order as JSON."""
     finished = subprocess.run(
         python("-m", module),
@@ -140,7 +140,7 @@ def answer_of(module: str, order: Mapping[str, Any]) -> Any:
         input=json.dumps(order),
         capture_output=True,
         text=True,
-        timeout=ORDER_SECONDS,
+        timeout=seconds,
         start_new_session=True,
     )
     if finished.returncode:

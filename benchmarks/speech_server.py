@@ -1,7 +1,7 @@
 """The upstream: an OpenAI-shaped speech server that costs next to nothing.
 
 The first part of the path decides how it answers: `/instant/v1/…` at once, `/stream/v1/…` in paced chunks,
-`/held/v1/…` once released. `/control/…` is for the benchmark itself.
+`/paced/v1/…` whole after PACED_SECONDS, `/held/v1/…` once released. `/control/…` is for the benchmark itself.
 """
 
 from __future__ import annotations
@@ -22,22 +22,24 @@ SAMPLE_RATE = 24_000
 AUDIO_SECONDS = 4
 CHUNKS = 4
 PAUSE_SECONDS = 0.01
+PACED_SECONDS = 0.05
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
-def make_audio() -> bytes:
-    """A tone that wanders, as mp3: the same bytes every time."""
+def make_audio(format: AudioFormat = AudioFormat.MP3) -> bytes:
+    """A tone that wanders: the same bytes every time."""
     time_axis = np.arange(SAMPLE_RATE * AUDIO_SECONDS) / SAMPLE_RATE
     wave = np.sin(2 * np.pi * (200 + 100 * np.sin(time_axis * 3)) * time_axis)
-    return encode((wave * 12_000).astype("<i2").tobytes(), SAMPLE_RATE, AudioFormat.MP3)
+    return encode((wave * 12_000).astype("<i2").tobytes(), SAMPLE_RATE, format)
 
 
 class SpeechServer:
     def __init__(self) -> None:
         self.audio = make_audio()
+        self.wav = make_audio(AudioFormat.WAV)
         self.first_sent: dict[str, float] = {}
         self.held = 0
         self.release = asyncio.Event()
@@ -53,6 +55,10 @@ class SpeechServer:
                 await send_json(send, {"object": "list", "data": [{"id": "tts-1", "object": "model"}]})
             case ["instant", "v1", "audio", "speech"]:
                 await send_whole(send, self.audio, b"audio/mpeg")
+            case ["paced", "v1", "audio", "speech"]:
+                await asyncio.sleep(PACED_SECONDS)
+                wav = json.loads(body).get("response_format") == "wav"
+                await send_whole(send, *((self.wav, b"audio/wav") if wav else (self.audio, b"audio/mpeg")))
             case ["stream", "v1", "audio", "speech"]:
                 await self._stream(send, json.loads(body)["input"])
             case ["held", "v1", "audio", "speech"]:

@@ -44,6 +44,8 @@ class Settings:
     idle_seconds: float = 5.0
     tickets: tuple[int, ...] = (100, 1000, 5000)
     answers: int = 2000
+    export_hours: float = 10.0
+    lines: int = 5000
     installation: str = "large"
 
     @property

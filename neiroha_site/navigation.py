@@ -31,12 +31,14 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
         (_("Studio"), [
             (_("Quick TTS"), "play_circle", "studio", "take", "studio:quick", "add"),
             (_("Takes"), "playlist_play", "studio", "take", "studio:takes"),
+            (_("Projects"), "theaters", "studio", "project", "studio:projects"),
             (_("Studio settings"), "tune", "studio", "studiosettings"),
         ]),
         (_("Voices"), [
             (_("Banks"), "library_music", "banks", "bank"),
             (_("Characters"), "record_voice_over", "banks", "character"),
             (_("Reference audio"), "mic", "banks", "referenceaudio"),
+            (_("Pronunciation"), "spellcheck", "banks", "pronunciation"),
         ]),
         (_("Connections"), [
             (_("Providers"), "hub", "providers", "provider"),

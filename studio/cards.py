@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -11,12 +10,11 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from providers.pages import duration
+from studio.file_names import safe_name
 from studio.models import Take, TakeState
 from studio.runner import Stage, stages
 
 _TONES = {TakeState.DONE: "ok", TakeState.FAILED: "bad"}
-_FORBIDDEN_IN_FILE_NAMES = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*\u2028\u2029\u202a-\u202e\u2066-\u2069]+')
-_FILE_NAME_CHARACTERS = 60
 MOST_LINES = 200
 
 
@@ -68,9 +66,9 @@ def _facts(take: Take) -> list[tuple[str, str]]:
     return [(name, value) for name, value in known if value is not None]
 
 
-def drawn(levels: Sequence[int]) -> list[int]:
+def drawn(levels: Sequence[int], most: int = MOST_LINES) -> list[int]:
     """The levels that are shown: fewer than are stored, so that a page of takes stays light."""
-    step = max(-(-len(levels) // MOST_LINES), 1)
+    step = max(-(-len(levels) // most), 1)
     return [max(levels[start : start + step]) for start in range(0, len(levels), step)]
 
 
@@ -83,6 +81,4 @@ def waveform_path(levels: Sequence[int]) -> str:
 
 def file_name(take: Take) -> str:
     """For whoever downloads it: who speaks, and how the text begins."""
-    name = _FORBIDDEN_IN_FILE_NAMES.sub(" ", f"{take.made_with.voice.name} - {take.text}")
-    short = " ".join(name.split())[:_FILE_NAME_CHARACTERS].strip(" .")
-    return f"{short or 'take'}.{take.format}"
+    return f"{safe_name(f'{take.made_with.voice.name} - {take.text}', 'take')}.{take.format}"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from django.db.models import Q
+from django.utils.translation import gettext as _
 
-from banks.models import Character, Membership
+from banks.dictionary import rules_for
+from banks.models import Bank, Character, Membership
 from banks.roster import speaker_of
 from providers import adapters
 from studio.frozen import FrozenVoice
@@ -55,3 +58,43 @@ def freeze(character_id: int | None, bank: str) -> FrozenVoice | None:
     related = ("provider", "reference", "fallback__provider", "fallback__reference")
     found = Character.objects.filter(_able(), pk=character_id or 0).select_related(*related).first()
     return FrozenVoice.of(speaker_of(found, bank, {})) if found else None
+
+
+def pronounced(text: str, voice: FrozenVoice) -> str:
+    """The text as the dictionary of the voice's bank, which is known by its name, has it. PronunciationError."""
+    bank = Bank.objects.present().filter(name=voice.bank).first() if voice.bank else None
+    return rules_for(bank.pk if bank else None).apply(text, voice.language)
+
+
+@dataclass(frozen=True, slots=True)
+class CastVoice:
+    """A character's values, whether or not it can speak now; `refusal` says why it can't."""
+
+    voice: FrozenVoice
+    refusal: str
+    instructions: bool
+    """Whether it can follow instructions."""
+
+
+def voices_of(character_ids: Collection[int], bank: str) -> dict[int, CastVoice]:
+    """By the character's primary key; one whose provider's kind is unknown here is left out. One query."""
+    related = ("provider", "reference", "fallback__provider", "fallback__reference")
+    found = Character.objects.filter(pk__in=character_ids, provider__kind__in=list(adapters.kinds()))
+    return {one.pk: _cast_voice(one, bank) for one in found.select_related(*related)}
+
+
+def _cast_voice(character: Character, bank: str) -> CastVoice:
+    voice = FrozenVoice.of(speaker_of(character, bank, {}))
+    return CastVoice(voice, refusal(character), character.provider.adapter_class.capabilities.instructions)
+
+
+def refusal(character: Character) -> str:
+    """Why a character can't be asked to speak; empty when it can."""
+    provider = character.provider
+    if character.archived_at:
+        return _("“%s” is archived: choose another character, or restore it.") % character.name
+    if not character.enabled:
+        return _("“%s” is switched off: switch it on, or choose another character.") % character.name
+    if provider.archived_at or not provider.enabled or provider.kind not in adapters.kinds():
+        return _("The provider of “%s” is switched off or was removed: choose another character.") % character.name
+    return ""

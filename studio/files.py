@@ -1,4 +1,4 @@
-"""The files of takes: written beside and moved into place, so that each is there whole or not at all.
+"""The files of takes and exports: written beside and moved into place, so that each is there whole or not at all.
 
 StorageError              500  the base; never raised itself
 ├── StorageFull           507  the disk, or what this server may use of it, is full
@@ -10,26 +10,27 @@ from __future__ import annotations
 
 import errno
 import logging
-import os
 import secrets
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import batched
 from pathlib import Path
 from typing import Any
 
-from banks.recordings import measure
+from banks.recordings import measure_samples
 from banks.storage import private_storage
 from providers.audio import Transcoder, encode, wav_header, wav_sizes_are_true
 from providers.errors import SpeechError
 from providers.speech import PCM_SAMPLE_RATE, AudioFormat
+from providers.whole_files import PART, whole_file
 
-FOLDER = "takes"
-PART = ".part"
+FOLDER, EXPORTS = "takes", "exports"
 # A file that no take names may be one that is just being finished; after so long it is not.
 ORPHAN_SECONDS = 3600.0
+RESERVE_BYTES = 64 * 1024 * 1024
 WAV_HEADER_BYTES = 44
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -94,43 +95,45 @@ def finished(spoken: bytes, format: AudioFormat) -> TakeFile:
     transcoder.start_file(carrier(format), PCM_SAMPLE_RATE)
     wav = transcoder.feed(spoken) + transcoder.end_file() + transcoder.finish()
     pcm, rate = wav[WAV_HEADER_BYTES:], transcoder.sample_rate
-    wav = wav_header(rate, len(pcm)) + pcm
-    measured = measure(wav)
+    measured = measure_samples(pcm, rate)
     if format is AudioFormat.FLAC:
         spoken = encode(pcm, rate, format)
     elif format is AudioFormat.WAV and not wav_sizes_are_true(spoken):
-        spoken = wav
+        spoken = wav_header(rate, len(pcm)) + pcm
     return TakeFile(spoken, format, measured.duration, rate, measured.waveform)
 
 
-def folder() -> Path:
-    return Path(private_storage().path(FOLDER))
+def folder(name: str = FOLDER) -> Path:
+    return Path(private_storage().path(name))
+
+
+def has_room() -> bool:
+    """Whether the disk holds more than a batch in flight may need."""
+    place = next(one for one in (folder(), *folder().parents) if one.exists())
+    return shutil.disk_usage(place).free >= RESERVE_BYTES
 
 
 def write(made: TakeFile) -> str:
     """Put the file into the storage under a name of ours, which is returned. StorageError, and nothing is left."""
     name = f"{secrets.token_hex(16)}.{made.format}"
     final = folder() / name
-    part = final.with_name(name + PART)
-    try:
+    with storage_errors():
         final.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _write_through(part, made.content)
-        part.replace(final)
-    except OSError as error:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise _translated(error) from error
+        with whole_file(final) as file:
+            file.write(made.content)
     return f"{FOLDER}/{name}"
 
 
-def _write_through(path: Path, content: bytes) -> None:
-    with open(path, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+@contextmanager
+def storage_errors() -> Iterator[None]:
+    """What the system says of a file that can't be written becomes one of ours."""
+    try:
+        yield
+    except OSError as error:
+        raise translated(error) from error
 
 
-def _translated(error: OSError) -> StorageError:
+def translated(error: OSError) -> StorageError:
     if error.errno in _FULL:
         return StorageFull("The server's disk is full: make room on it, then try again.")
     return StorageFailed(f"The server can't write to its data folder: {error.strerror}. Tell its administrator.")
@@ -146,16 +149,18 @@ def remove_orphans(known: Callable[[list[str]], Iterable[str]]) -> int:
     before = time.time() - ORPHAN_SECONDS
     removed = 0
     for batch in batched(filter(lambda path: _modified(path) < before, _files()), 500):
-        used = set(known([f"{FOLDER}/{path.name}" for path in batch]))
-        removed += _remove(path for path in batch if f"{FOLDER}/{path.name}" not in used)
+        names = {f"{path.parent.name}/{path.name}": path for path in batch}
+        used = set(known(list(names)))
+        removed += _remove(path for name, path in names.items() if name not in used)
     return removed
 
 
 def _files() -> Iterator[Path]:
-    try:
-        yield from folder().iterdir()
-    except FileNotFoundError:
-        return
+    for name in (FOLDER, EXPORTS):
+        try:
+            yield from folder(name).iterdir()
+        except FileNotFoundError:
+            continue
 
 
 def _modified(path: Path) -> float:
@@ -172,5 +177,5 @@ def _remove(paths: Iterable[Path]) -> int:
             path.unlink()
             removed += 1
         except OSError as error:
-            logger.warning("A left-over file in %s can't be removed: %s", FOLDER, error.strerror)
+            logger.warning("A left-over file in %s can't be removed: %s", path.parent.name, error.strerror)
     return removed

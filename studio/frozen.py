@@ -6,6 +6,8 @@ of it: they are those of the moment at which it is spoken.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
@@ -85,3 +87,15 @@ class MadeWith:
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
+
+
+# A character's other name, bank or fallback does not change how it sounds.
+_NOT_HEARD = ("name", "bank", "provider", "fallback")
+
+
+def content_hash(spoken: str, made_with: MadeWith, format: str) -> str:
+    """The same for takes that sound the same: of the text as it is sent, the voice's values and the format."""
+    values = made_with.as_json()
+    voice = {name: value for name, value in values.pop("voice").items() if name not in _NOT_HEARD}
+    heard = json.dumps([spoken, voice, values, str(format)], sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(heard.encode("utf-8", "surrogatepass")).hexdigest()

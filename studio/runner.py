@@ -1,47 +1,54 @@
-"""Speaks takes on the server's loop, and clears away what nobody wants any more.
+"""Speaks takes on the server's loop, as many at once as their providers allow, and has exports made.
 
-A take's row is the record; the runner holds in memory only what it speaks right now. What it did not speak to the end
-because the server stopped is found at the next start and fails, saying so.
+A take's row is the record; the runner holds in memory only what it speaks right now. It claims queued takes: those that
+somebody waits for at once, those of batches never more than their provider can start. What a server that died left
+running is queued again when the next one starts.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable
-from contextlib import aclosing
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from django.db import DatabaseError
-from django.utils import timezone
 
 from banks.delivery import Speech
 from banks.roster import Speaker
 from banks.speak import Wish, speak
-from providers import adapters
+from banks.storage import private_storage
 from providers.database import in_database
 from providers.engine import Engine, ask_engine
-from providers.errors import BadAudio, ProviderUnavailable, SpeechError
-from providers.models import Provider
-from providers.queue import QueueRules
-from providers.speech import AudioFormat, ProviderConfig
-from studio import files
-from studio.frozen import FrozenVoice
-from studio.models import StudioSettings, Take
+from providers.errors import BadAudio, SpeechError
+from providers.queue import Priority, QueueRules, Reason
+from providers.speech import AudioFormat
+from studio import claims, events, files, housekeeping
+from studio.claims import Claim
+from studio.exporter import Exporter
+from studio.files import TakeFile
+from studio.finishing import Finisher
+from studio.models import Take, TakeState
+from studio.models.takes import Ending
 
 logger = logging.getLogger(__name__)
 
-SWEEP_SECONDS = 3600.0
-# Between a take's row and its start in the runner lies less than this.
-START_SECONDS = 60.0
+# How soon takes are noticed that nobody told of, such as those of another process.
+POLL_SECONDS = 5.0
+# Between two looks at a disk that is full.
+FULL_SECONDS = 15.0
 STOP_SECONDS = 10.0
 MAX_BYTES = 256 * 1024 * 1024
-# Whoever waits in front of a page sees it and can cancel.
-PATIENT = QueueRules(deadline=None)
+# Whoever waits in front of a page sees it and can cancel; a batch has all the time in the world.
+PATIENT = QueueRules(max_waiting=1_000_000, deadline=None)
+
+
+BROKEN = "Neiroha itself failed; the server's log says how."
 
 
 class TakeBroken(SpeechError):
@@ -52,9 +59,14 @@ class TakeBroken(SpeechError):
 class Job:
     """A take that is being spoken. `stopped` tells somebody's wish from the server's end."""
 
-    pk: int
+    take: Take
+    provider_id: int | None
     stopped: bool = False
     task: asyncio.Task[None] | None = field(default=None, repr=False)
+
+    @property
+    def batch(self) -> bool:
+        return self.take.priority == Priority.BATCH
 
     def stop(self) -> None:
         self.stopped = True
@@ -68,6 +80,9 @@ class Stage:
 
     waiting: bool
     seconds: float
+    provider: str = ""
+    reason: Reason = Reason.PLACE
+    """What it waits for."""
 
 
 class Runner:
@@ -76,15 +91,20 @@ class Runner:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._jobs: dict[int, Job] = {}
-        self._sweeping = asyncio.get_running_loop().create_task(self._sweep(timezone.now()))
+        self._awake = asyncio.Event()
+        self._publisher = events.open_publisher()
+        self._finisher = Finisher()
+        self._exporter = Exporter()
+        self._storing: set[asyncio.Task[None]] = set()
+        self.full = False
+        """Whether batches wait for room on the disk."""
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(each) for each in (self._work(), self._clear_away())]
 
-    def start(self, pk: int) -> None:
-        """Speak a queued take."""
-        if pk in self._jobs:
-            return
-        job = self._jobs[pk] = Job(pk)
-        job.task = asyncio.get_running_loop().create_task(self._run(job))
-        job.task.add_done_callback(lambda _: self._jobs.pop(pk, None))
+    def wake(self) -> None:
+        """There is something new to do."""
+        self._awake.set()
+        self._exporter.wake()
 
     async def stop(self, pks: Iterable[int]) -> None:
         """End the jobs of these takes and wait until they are at their end."""
@@ -94,55 +114,138 @@ class Runner:
         if tasks := [job.task for job in jobs if job.task is not None]:
             await asyncio.wait(tasks, timeout=STOP_SECONDS)
 
-    def stages(self) -> dict[int, Stage]:
-        """By the take's primary key. What has no place in the queue, and waits for none, is not among them."""
+    async def rest(self) -> None:
+        """Stop whatever is spoken now."""
+        await self.stop(list(self._jobs))
+
+    def stages(self, project_id: int | None = None) -> dict[int, Stage]:
+        """By the take's primary key, of all or of a project's. What has no place in the queue, and waits for none, is
+        not among them."""
         queue, found = self._engine.queue, dict[int, Stage]()
         snapshot, now = queue.snapshot(), queue.clock.monotonic()
-        jobs: dict[Callable[[], object] | None, int] = {job.stop: pk for pk, job in self._jobs.items()}
+        asked = [job for job in self._jobs.values() if project_id in (None, job.take.project_id)]
+        jobs: dict[Callable[[], object] | None, int] = {job.stop: job.take.pk for job in asked}
         for waiting in snapshot.waiting:
             if pk := jobs.get(waiting.ticket.stop):
-                found[pk] = Stage(True, waiting.expected)
+                found[pk] = Stage(True, waiting.expected, waiting.ticket.provider.name, waiting.reason)
         for ticket in snapshot.running:
             if pk := jobs.get(ticket.stop):
-                found[pk] = Stage(False, now - (ticket.started_at or now))
+                found[pk] = Stage(False, now - (ticket.started_at or now), ticket.provider.name)
         return found
 
     async def close(self) -> None:
-        tasks = [self._sweeping, *(job.task for job in self._jobs.values() if job.task is not None)]
+        tasks = [*self._tasks, *(job.task for job in self._jobs.values() if job.task is not None)]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._storing, return_exceptions=True)
+        await self._exporter.close()
+        await self._finisher.close()
+        await events.close_publisher()
 
-    async def _run(self, job: Job) -> None:
-        try:
-            await self._speak(job)
-        except asyncio.CancelledError:
-            if not job.stopped:
-                raise
-            await in_database(Take.objects.filter(pk=job.pk).cancel)
+    # Claiming.
 
-    async def _speak(self, job: Job) -> None:
-        take = await in_database(Take.objects.claim, job.pk)
-        if take is None:
+    async def _work(self) -> None:
+        await _surely(housekeeping.recover)
+        self._exporter.open()
+        while True:
+            self._awake.clear()
+            try:
+                await self._claim_all()
+            except Exception:
+                # Whatever it was, the takes of everybody else go on.
+                logger.exception("Takes could not be claimed; the next try is in %d seconds.", POLL_SECONDS)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(FULL_SECONDS if self.full else POLL_SECONDS):
+                    await self._awake.wait()
+
+    async def _claim_all(self) -> None:
+        self._start(await in_database(claims.interactive))
+        self.full = not await in_database(files.has_room)
+        if self.full:
             return
-        try:
-            speaker = await in_database(speaker_of, take)
-            speech, spoken = await self._heard(take, speaker, job)
-            made = await self._engine.in_thread(files.finished, spoken, AudioFormat(take.format))
-            await in_database(take.complete, made, **_figures(speech))
-        except SpeechError as error:
-            await in_database(take.fail, error)
-        except Exception:
-            logger.exception("Take %d failed.", take.pk)
-            broken = TakeBroken("Neiroha itself failed; the server's log says how.")
-            await in_database(take.fail, broken)
+        busy = Counter(job.provider_id for job in self._jobs.values() if job.batch)
+        self._start(await in_database(claims.batch, busy))
 
-    async def _heard(self, take: Take, speaker: Speaker, job: Job) -> tuple[Speech, bytes]:
+    def _start(self, claimed: Sequence[Claim]) -> None:
+        loop = asyncio.get_running_loop()
+        for claim in claimed:
+            job = self._jobs[claim.take.pk] = Job(claim.take, claim.take.provider_id)
+            job.task = loop.create_task(self._run(job, claim))
+            job.task.add_done_callback(partial(self._ended, job))
+            self._tell(claim.take)
+
+    def _ended(self, job: Job, task: asyncio.Task[None]) -> None:
+        del self._jobs[job.take.pk]
+        if not task.cancelled() and (error := task.exception()):
+            logger.error("Take %d was spoken, but not written.", job.take.pk, exc_info=error)
+        self._awake.set()
+        self._tell(job.take)
+
+    def _tell(self, take: Take) -> None:
+        if take.project_id is None:
+            events.tell([take.pk])
+        else:
+            self._publisher.note(take.project_id, [] if take.line_id is None else [take.line_id])
+
+    # Speaking.
+
+    async def _run(self, job: Job, claim: Claim) -> None:
+        try:
+            made, figures = await self._made(job, claim)
+        except asyncio.CancelledError:
+            if job.stopped:
+                await in_database(Take.objects.filter(pk=job.take.pk).cancel)
+            raise
+        except SpeechError as error:
+            await self._finisher.settle(Ending.failed(job.take, error))
+        else:
+            await self._stored(job, made, figures)
+
+    async def _made(self, job: Job, claim: Claim) -> tuple[TakeFile, dict[str, Any]]:
+        try:
+            if claim.speaker is None:
+                raise claim.error or TakeBroken(BROKEN)
+            speech, spoken = await self._heard(job, claim.speaker)
+            made = await self._engine.in_thread(files.finished, spoken, AudioFormat(job.take.format))
+        except SpeechError:
+            raise
+        except Exception as error:
+            logger.exception("Take %d failed.", job.take.pk)
+            raise TakeBroken(BROKEN) from error
+        return made, _figures(speech)
+
+    async def _stored(self, job: Job, made: TakeFile, figures: dict[str, Any]) -> None:
+        """To its end even where the job is stopped meanwhile: then it finds the take cancelled, and leaves no file."""
+        storing = asyncio.get_running_loop().create_task(self._store(job.take, made, figures))
+        self._storing.add(storing)
+        storing.add_done_callback(self._storing.discard)
+        try:
+            await asyncio.shield(storing)
+        except asyncio.CancelledError:
+            if job.stopped:
+                await in_database(Take.objects.filter(pk=job.take.pk).cancel)
+            raise
+
+    async def _store(self, take: Take, made: TakeFile, figures: dict[str, Any]) -> None:
+        try:
+            name = await asyncio.to_thread(files.write, made)
+        except files.StorageError as error:
+            self.full = self.full or isinstance(error, files.StorageFull)
+            await self._finisher.settle(Ending.failed(take, error))
+            return
+        if await self._finisher.settle(Ending.done(take, name, made, **figures)) != TakeState.DONE:
+            await asyncio.to_thread(private_storage().delete, name)
+
+    async def _heard(self, job: Job, speaker: Speaker) -> tuple[Speech, bytes]:
+        take = job.take
         wish = Wish(
-            text=take.text,
+            text=take.spoken or take.text,
+            pronounced=True,
             format=files.carrier(AudioFormat(take.format)),
             speed=take.made_with.speed,
             instructions=take.made_with.instruction,
+            priority=Priority(take.priority),
             source=take.owner.get_username(),
             user_id=take.owner_id,
             stop=job.stop,
@@ -156,11 +259,17 @@ class Runner:
                     raise BadAudio(f"The sound has more than {MAX_BYTES >> 20} MB: speak a shorter text.")
         return speech, bytes(spoken)
 
-    async def _sweep(self, begun: datetime) -> None:
-        await _swept(partial(recover, begun))
+    async def _clear_away(self) -> None:
         while True:
-            await _swept(partial(sweep, tuple(self._jobs)))
-            await asyncio.sleep(SWEEP_SECONDS)
+            await _surely(housekeeping.sweep)
+            await asyncio.sleep(housekeeping.SWEEP_SECONDS)
+
+
+async def _surely(work: Callable[[], object]) -> None:
+    try:
+        await in_database(work)
+    except (DatabaseError, OSError):
+        logger.exception("Takes could not be looked after.")
 
 
 def _figures(speech: Speech) -> dict[str, Any]:
@@ -170,48 +279,6 @@ def _figures(speech: Speech) -> dict[str, Any]:
         "inference_ms": None if inference is None else round(inference * 1000),
         "spoken_by": speech.speaker.name if speech.fallback_for else "",
     }
-
-
-def speaker_of(take: Take) -> Speaker:
-    """As it was frozen, with its provider as it is now. ProviderUnavailable."""
-    voice = take.made_with.voice
-    speaker = voice.speaker(_config)
-    if speaker is None:
-        raise ProviderUnavailable(f"Provider “{voice.provider}” is switched off or was removed: choose another voice.")
-    return speaker
-
-
-def _config(voice: FrozenVoice) -> ProviderConfig | None:
-    usable = Provider.objects.present().filter(enabled=True, kind__in=list(adapters.kinds()))
-    provider = usable.filter(pk=voice.provider_id).first()
-    return provider.config() if provider else None
-
-
-# Clearing away.
-
-
-async def _swept(work: partial[None]) -> None:
-    try:
-        await in_database(work)
-    except (DatabaseError, OSError):
-        logger.exception("Takes could not be cleared away; the next try is in an hour.")
-
-
-def recover(begun: datetime) -> None:
-    """What a server left that was killed: takes in the middle, and files that were being written."""
-    if interrupted := Take.objects.filter(created_at__lt=begun).interrupt():
-        logger.warning("%d takes were interrupted when the server stopped.", interrupted)
-    files.remove_parts()
-
-
-def sweep(spoken_now: Collection[int]) -> None:
-    """Discard what is past its days, fail what nobody speaks, remove files that no take names."""
-    started = timezone.now() - timedelta(seconds=START_SECONDS)
-    Take.objects.filter(created_at__lt=started).exclude(pk__in=spoken_now).interrupt()
-    expired = Take.objects.expired(StudioSettings.load().retention_days)
-    while batch := list(expired.values_list("pk", flat=True)[:200]):
-        Take.objects.filter(pk__in=batch).delete()
-    files.remove_orphans(lambda names: Take.objects.filter(file__in=names).values_list("file", flat=True))
 
 
 # The loop's own, and the way to it from pages.
@@ -236,32 +303,32 @@ async def close_runner() -> None:
         await runner.close()
 
 
-def start(take: Take) -> None:
-    """Let the server speak a queued take. Without one it waits, until the next server says that it was interrupted."""
+def _running() -> list[tuple[asyncio.AbstractEventLoop, Runner]]:
+    return [(loop, runner) for loop, runner in list(_runners.items()) if loop.is_running()]
 
-    async def work(engine: Engine) -> None:
-        if runner := current_runner():
-            runner.start(take.pk)
 
-    ask_engine(work)
+def wake() -> None:
+    """From a thread: let the server see what was queued. Without one it waits for the next."""
+    for loop, runner in _running():
+        loop.call_soon_threadsafe(runner.wake)
 
 
 def cancel(pks: Collection[int]) -> int:
-    """Cancel what is open of these takes; how many were."""
+    """From a thread: cancel what is open of these takes; how many were."""
+    chosen = Take.objects.filter(pk__in=pks)
+    # What waits first, so that nobody begins with it meanwhile.
+    count = chosen.queued().cancel()
+    running = list(chosen.open().values_list("pk", flat=True))
+    for loop, runner in _running() if running else ():
+        asyncio.run_coroutine_threadsafe(runner.stop(running), loop).result()
+    chosen.cancel()
+    events.announce_takes(pks)
+    return count + len(running)
 
-    async def work(engine: Engine) -> None:
-        if runner := current_runner():
-            await runner.stop(pks)
 
-    before = Take.objects.filter(pk__in=pks).open().count()
-    ask_engine(work)
-    Take.objects.filter(pk__in=pks).cancel()
-    return before
-
-
-def stages() -> dict[int, Stage]:
+def stages(project_id: int | None = None) -> dict[int, Stage]:
     async def work(engine: Engine) -> dict[int, Stage]:
         runner = current_runner()
-        return runner.stages() if runner else {}
+        return runner.stages(project_id) if runner else {}
 
     return ask_engine(work)

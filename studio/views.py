@@ -21,6 +21,7 @@ from studio import runner
 from studio.cards import cards
 from studio.forms import QuickForm, TakeFilter
 from studio.models import MEGABYTE, StudioSettings, Take, TakeQuerySet, TakeState
+from studio.models.takes import bytes_used
 
 LATEST = 6
 A_PAGE = 20
@@ -39,7 +40,7 @@ def _page(request: HttpRequest, template: str, title: str, context: dict[str, An
 def _storage(user: Any) -> dict[str, Any]:
     """What this person's takes use, and for how long they stay."""
     row = StudioSettings.load()
-    used = Take.objects.filter(owner_id=user.pk).bytes_used()
+    used = bytes_used(user.pk)
     return {"used_mb": used / MEGABYTE, "quota_mb": row.quota_mb, "days": row.retention_days}
 
 
@@ -53,7 +54,7 @@ def quick(request: HttpRequest) -> HttpResponse:
         form = QuickForm(request.POST, user=request.user)
         if form.is_valid():
             take = form.take()
-            runner.start(take)
+            runner.wake()
             return HttpResponseRedirect(f"{reverse('studio:quick')}?character={take.character_id}#nr-take-{take.pk}")
     else:
         form = QuickForm(user=request.user, character=request.GET.get("character", ""))
@@ -161,9 +162,10 @@ def _retry(request: HttpRequest, chosen: TakeQuerySet) -> None:
         try:
             Take.objects.require_room(request.user)
         except ValidationError as error:
-            messages.error(request, error.message)
-            return
-        runner.start(take.again(request.user))
+            messages.error(request, " ".join(error.messages))
+            break
+        take.again(request.user)
+    runner.wake()
 
 
 _ACTIONS: dict[str, tuple[str, Callable[[HttpRequest, TakeQuerySet], None]]] = {

@@ -2,18 +2,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from datetime import datetime
 
 import httpx
 import hypothesis
 import pytest
 
 from api import runtime
+from api.jobs import webhooks
 from api.throttling import windows
 from banks.models import Bank, Character, Membership
 from providers import catalogue
 from providers.models import Provider
 from providers.versions import bump
+from studio import exporter, runner
 from studio.runner import Runner
 from tests.live_server import InFlight, serve
 from tests.upstreams.serving import WAIT_SECONDS
@@ -25,15 +26,25 @@ hypothesis.settings.load_profile("ci")
 @pytest.fixture(scope="session", autouse=True)
 def quiet_background() -> Iterator[None]:
     """No server in this process does anything on its own in the midst of a test: ask providers for their health, whose
-    fakes count what they are asked, or clear old takes away."""
+    fakes count what they are asked, clear old takes away, or speak what nobody told it of."""
 
-    async def rest(self: Runner, begun: datetime) -> None:
-        """In place of the sweep."""
+    async def rest(self: Runner) -> None:
+        """In place of clearing away."""
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(catalogue, "FIRST_CHECK_SECONDS", 1e6)
-        patch.setattr(Runner, "_sweep", rest)
+        patch.setattr(Runner, "_clear_away", rest)
+        patch.setattr(runner, "POLL_SECONDS", 1e6)
+        patch.setattr(exporter, "POLL_SECONDS", 1e6)
+        patch.setattr(webhooks, "POLL_SECONDS", 1e6)
         yield
+
+
+@pytest.fixture(autouse=True)
+def asleep_without_a_server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server lives on when the test that needed it is over: it must not speak what other tests queue."""
+    if not {"server", "application_url"} & set(request.fixturenames):
+        monkeypatch.setattr(runner, "_running", list)
 
 
 @pytest.fixture(scope="session")
@@ -62,7 +73,9 @@ def server(transactional_db: None, application_url: str, application: InFlight) 
 
 async def come_to_rest(running: runtime.Runtime) -> None:
     """End what still works, and write what waits to be written, so that none of it reaches the next test's database."""
-    await running.runner.stop(list(running.runner._jobs))
+    await running.runner.rest()
+    await running.webhooks.rest()
+    await running.watcher.rest()
     await running.recorder.flush()
     await running.engine.ledger.flush()
 

@@ -82,13 +82,13 @@ def ended(take: Take) -> Take:
 def queued(owner: User, character: Character, text: str = "Hello there.", **values: Any) -> Take:
     voice = freeze(character.pk, "Stories")
     assert voice is not None
-    defaults: dict[str, Any] = {"format": "wav", "made_with_json": MadeWith(voice).as_json()}
-    return Take.objects.create(owner=owner, character=character, text=text, **defaults | values)
+    take = Take.ask(owner, text, MadeWith(voice), values.pop("format", "wav"), character=character, **values)
+    take.save()
+    return take
 
 
 def claimed(owner: User, character: Character, **values: Any) -> Take:
-    take = Take.objects.claim(queued(owner, character, **values).pk)
-    assert take is not None
+    (take,) = Take.objects.claim([queued(owner, character, **values).pk])
     return take
 
 
@@ -106,6 +106,12 @@ def done(owner: User, character: Character, *, days_ago: float = 0, seconds: flo
 def stored() -> set[str]:
     """The names of all files of takes, those in the making too."""
     return {path.name for path in folder().iterdir()} if folder().exists() else set()
+
+
+def clear_files() -> None:
+    """What a test stored whose rows are rolled back."""
+    for path in folder().iterdir() if folder().is_dir() else ():
+        path.unlink()
 
 
 def file_of(take: Take) -> bytes:

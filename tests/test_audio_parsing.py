@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import struct
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from providers.audio import encode, mpeg
-from providers.audio.formats import demuxer_name, ogg_is_cut_off
+from providers.audio.formats import demuxer_of, ogg_is_cut_off
 from providers.audio.mpeg import FrameSplitter, adts_frame_bytes, id3_tag_bytes, mp3_frame_bytes, read_info_tag
 from providers.audio.wav import PcmReader, WavReader
 from providers.errors import BadAudio
@@ -308,12 +309,12 @@ class TestContainers:
         ],
     )
     def test_the_demuxer_follows_from_the_first_bytes(self, head: bytes, name: str) -> None:
-        assert demuxer_name(head) == name
+        assert demuxer_of(io.BytesIO(head)) == name
 
     @pytest.mark.parametrize("head", [b"", b"ffconcat version 1.0", b"#EXTM3U", b"\x89PNG\r\n", b"%PDF-1.7", b"MThd"])
     def test_nothing_else_has_one(self, head: bytes) -> None:
         with pytest.raises(BadAudio, match="not audio"):
-            demuxer_name(head)
+            demuxer_of(io.BytesIO(head))
 
     def test_opus_streams_in_pages_of_a_tenth_of_a_second(self) -> None:
         stream = transcoded(AudioFormat.OPUS, (AudioFormat.PCM, tone(24_000, 2.0)), sample_rate=24_000)

@@ -18,6 +18,7 @@ import pytest
 
 from benchmarks import (
     measure_embedded,
+    measure_export,
     measure_fairness,
     measure_first_byte,
     measure_memory,
@@ -40,6 +41,7 @@ SMALL = Settings(
     idle_seconds=0.5,
     tickets=(20,),
     answers=200,
+    export_hours=0.01,
     installation="small",
 )
 WAIT_SECONDS = 120
@@ -172,6 +174,17 @@ def test_fairness(small: Stage) -> None:
         assert 0.1 <= shares.jain <= 1
     heading, *rows = table_rows(measure_fairness.table(series))
     assert [row[1] for row in rows].count("batch") == 3
+    assert {len(row) for row in rows} == {len(heading)}
+
+
+def test_exports(small: Stage) -> None:
+    exports = measure_export.measure(small)
+    assert [export.target for export in exports] == ["wav", "mp3", "flac", "opus", "m4b"]
+    for export in exports:
+        assert export.hours == pytest.approx(SMALL.export_hours)
+        assert 0 < export.before <= export.memory
+        assert abs(export.drift) < 0.02 and export.cpu > 0 and export.size > 0
+    heading, *rows = table_rows(measure_export.table(exports))
     assert {len(row) for row in rows} == {len(heading)}
 
 

@@ -31,17 +31,19 @@ from providers.engine import close_engine, current_engine
 from providers.errors import BadAudio, ProviderUnavailable, QueueCancelled, UpstreamBusy, UpstreamRejected
 from providers.models import Provider
 from providers.speech import AudioFormat, TaskMode
-from studio import files, runner
+from studio import claims, files, housekeeping, runner
 from studio.cast import everybody, freeze
 from studio.files import QuotaSpent, StorageFailed, StorageFull, TakeFile, finished, folder
 from studio.frozen import FrozenVoice, MadeWith
 from studio.models import MEGABYTE, MOST_OPEN, StudioSettings, Take, TakeState
+from studio.models.takes import MOST_ATTEMPTS, Ending
 from tests.conftest import add_character
 from tests.server_process import manage, running_server
 from tests.sounds import tone, transcoded, wav_file
 from tests.studio import claimed, done, file_of, queued, somebody, stored
+from tests.test_api_streams import eventually
 from tests.upstreams.openai import OpenAIUpstream
-from tests.upstreams.serving import serve
+from tests.upstreams.serving import WAIT_SECONDS, serve
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -126,7 +128,7 @@ def test_later_changes_of_the_character_do_not_reach_a_take(ann: User, heart: Ch
     take = queued(ann, heart)
     Character.objects.update(name="Another", speed=3.0)
     again = take.again(ann)
-    speaker = runner.speaker_of(Take.objects.get(pk=take.pk))
+    speaker = claims.speaker_of(Take.objects.get(pk=take.pk))
     assert (speaker.name, speaker.bank, speaker.speed) == ("Heart", "Stories", 1.5)
     assert (again.made_with.voice.name, again.made_with.voice.speed) == ("Another", 3.0), "another attempt sees them"
 
@@ -138,7 +140,7 @@ def test_a_take_outlives_its_character(ann: User, heart: Character) -> None:
     assert take.character is None
     again = take.again(ann)
     assert (again.text, again.format, again.state) == (take.text, "opus", TakeState.QUEUED)
-    assert again.made_with == take.made_with and runner.speaker_of(again).name == "Heart"
+    assert again.made_with == take.made_with and claims.speaker_of(again).name == "Heart"
 
 
 @pytest.mark.parametrize("change", [{"enabled": False}, {"archived_at": timezone.now()}, {"kind": "forgotten"}])
@@ -146,14 +148,14 @@ def test_without_its_provider_a_take_can_not_be_spoken(ann: User, heart: Charact
     take = queued(ann, heart)
     Provider.objects.update(**change)
     with pytest.raises(ProviderUnavailable, match="“Embedded” is switched off or was removed"):
-        runner.speaker_of(take)
+        claims.speaker_of(take)
 
 
 def test_a_fallback_whose_provider_is_gone_is_left_out(ann: User, stories: Bank) -> None:
     take = queued(ann, everything(stories))
     assert take.made_with.voice.fallback is not None
     Provider.objects.filter(name="Embedded").update(enabled=False)
-    assert runner.speaker_of(take).fallback is None
+    assert claims.speaker_of(take).fallback is None
 
 
 # Steps: each on the condition of the state before.
@@ -164,8 +166,7 @@ def test_only_one_claims_a_take(ann: User, heart: Character) -> None:
 
     def claim() -> None:
         barrier.wait()
-        if mine := Take.objects.claim(take.pk):
-            won.append(mine)
+        won.extend(Take.objects.claim([take.pk]))
         close_old_connections()
 
     threads = [threading.Thread(target=claim) for _ in range(4)]
@@ -202,11 +203,11 @@ def test_what_was_cancelled_meanwhile_stores_nothing(ann: User, heart: Character
 def test_nothing_is_cancelled_or_claimed_after_its_end(ann: User, heart: Character) -> None:
     take = done(ann, heart)
     assert Take.objects.filter(pk=take.pk).cancel() == 0
-    assert Take.objects.filter(pk=take.pk).interrupt() == 0
-    assert Take.objects.claim(take.pk) is None
+    assert Take.objects.put_back() == 0
+    assert Take.objects.claim([take.pk]) == []
     cancelled = queued(ann, heart)
     cancelled_now = Take.objects.filter(pk=cancelled.pk).cancel()
-    assert cancelled_now == 1 and Take.objects.claim(cancelled.pk) is None
+    assert cancelled_now == 1 and Take.objects.claim([cancelled.pk]) == []
 
 
 @pytest.mark.parametrize(("error", "helps"), [(UpstreamBusy("Busy."), True), (UpstreamRejected("No."), False)])
@@ -314,12 +315,32 @@ def test_a_take_beyond_the_quota_fails_and_is_not_stored(ann: User, heart: Chara
     settings(quota_mb=1)
     assert claimed(ann, heart).complete(made(15))
     take, bob = claimed(ann, heart), somebody("bob")
-    with pytest.raises(QuotaSpent, match="all of the 1 MB"):
-        take.complete(made(15))
+    assert not take.complete(made(15))
+    take.refresh_from_db()
+    assert (take.state, take.error_code, take.retry_helps) == ("failed", "quota_spent", True)
+    assert "all of the 1 MB" in take.error
     assert len(stored()) == 1
     assert claimed(bob, heart).complete(made(15)), "everybody has an own one"
     settings(quota_mb=0)
-    assert take.complete(made(15)), "0 is no limit"
+    assert claimed(ann, heart).complete(made(15)), "0 is no limit"
+
+
+def test_what_ends_together_shares_the_quota(ann: User, heart: Character) -> None:
+    """Two of three fit, whichever transaction they end in."""
+    settings(quota_mb=1)
+    takes = [claimed(ann, heart) for _ in range(3)]
+    file = made(8)
+    endings = [Ending.done(take, files.write(file), file) for take in takes]
+    assert Take.objects.settle(endings) == [TakeState.DONE, TakeState.DONE, TakeState.FAILED]
+    assert Take.objects.filter(error_code="quota_spent").get() == takes[2]
+
+
+def test_without_room_in_the_quota_nothing_is_spoken(ann: User, heart: Character) -> None:
+    settings(quota_mb=1)
+    Take.objects.filter(pk=done(ann, heart).pk).update(size=MEGABYTE)
+    queued(ann, heart)
+    (claim,) = claims.interactive()
+    assert claim.speaker is None and isinstance(claim.error, QuotaSpent)
 
 
 def test_whoever_has_used_it_up_can_not_ask_for_more(ann: User, heart: Character) -> None:
@@ -350,7 +371,7 @@ def test_old_takes_are_discarded_with_their_files_unless_they_are_kept(ann: User
     failed = claimed(ann, heart, created_at=timezone.now() - timedelta(days=15))
     failed.fail(UpstreamBusy("Busy."))
     running = claimed(ann, heart, created_at=timezone.now() - timedelta(days=15))
-    runner.sweep({running.pk})
+    housekeeping.sweep()
     assert set(Take.objects.values_list("pk", flat=True)) == {kept.pk, young.pk, running.pk}
     assert stored() == {Path(one.file.name or "").name for one in (kept, young)}
     assert old.file.name not in stored()
@@ -359,7 +380,7 @@ def test_old_takes_are_discarded_with_their_files_unless_they_are_kept(ann: User
 def test_without_a_retention_nothing_is_discarded(ann: User, heart: Character) -> None:
     settings(retention_days=0)
     done(ann, heart, days_ago=5000)
-    runner.sweep(())
+    housekeeping.sweep()
     assert Take.objects.count() == 1
 
 
@@ -379,37 +400,35 @@ def test_files_that_no_take_names_are_removed_once_they_are_old(ann: User, heart
     orphan, fresh = old_file("a" * 32 + ".wav"), folder() / ("b" * 32 + ".wav")
     part = old_file("c" * 32 + ".wav.part")
     fresh.write_bytes(b"just being finished")
-    runner.sweep(())
+    housekeeping.sweep()
     assert named.exists() and fresh.exists() and not orphan.exists() and not part.exists()
 
 
-def test_a_new_start_fails_what_was_interrupted_and_no_other(ann: User, heart: Character) -> None:
-    begun = timezone.now()
-    before = timedelta(minutes=1)
-    running, waiting = claimed(ann, heart, created_at=begun - before), queued(ann, heart, created_at=begun - before)
-    new, finished_take = queued(ann, heart, created_at=begun + before), done(ann, heart)
+def test_a_new_start_queues_again_what_was_interrupted(ann: User, heart: Character) -> None:
+    running, waiting, finished_take = claimed(ann, heart), queued(ann, heart), done(ann, heart)
+    tried = claimed(ann, heart)
+    Take.objects.filter(pk=tried.pk).update(attempts=MOST_ATTEMPTS)
     folder().mkdir(parents=True, exist_ok=True)
     (folder() / ("d" * 32 + ".mp3.part")).write_bytes(b"half")
-    runner.recover(begun)
-    for take in (running, waiting):
-        take.refresh_from_db()
-        assert (take.state, take.error_code, take.retry_helps) == ("failed", "interrupted", True)
-        assert "server stopped" in take.error and take.finished_at is not None
-    new.refresh_from_db()
-    assert new.state == TakeState.QUEUED
-    assert stored() == {Path(finished_take.file.name or "").name}
-
-
-def test_what_nobody_speaks_does_not_stay_open_for_ever(ann: User, heart: Character) -> None:
-    """A row whose start was lost, as when the page's process died in between."""
-    lost = queued(ann, heart, created_at=timezone.now() - timedelta(minutes=5))
-    fresh, spoken = queued(ann, heart), claimed(ann, heart, created_at=timezone.now() - timedelta(minutes=5))
-    runner.sweep({spoken.pk})
+    housekeeping.recover()
     states = dict(Take.objects.values_list("pk", "state"))
-    assert states == {lost.pk: "failed", fresh.pk: "queued", spoken.pk: "running"}
+    assert states == {running.pk: "queued", waiting.pk: "queued", finished_take.pk: "done", tried.pk: "failed"}
+    tried.refresh_from_db()
+    assert (tried.error_code, tried.retry_helps) == ("interrupted", True) and "stopped 5 times" in tried.error
+    assert stored() == {Path(finished_take.file.name or "").name}
+    (again,) = Take.objects.claim([running.pk])
+    assert (again.attempts, again.claim != running.claim) == (2, True)
+    assert not running.complete(made()), "the first claim of it counts no more"
+    assert again.complete(made())
 
 
 # The runner, on a loop of its own.
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(WAIT_SECONDS):
+        while not await in_database(holds):
+            await asyncio.sleep(0.01)
 
 
 def spoken(make: Callable[[], Take]) -> Take:
@@ -419,10 +438,8 @@ def spoken(make: Callable[[], Take]) -> Take:
         started = runner.open_runner(current_engine())
         try:
             take = await in_database(make)
-            started.start(take.pk)
-            task = started._jobs[take.pk].task
-            assert task is not None
-            await task
+            started.wake()
+            await until(lambda: not Take.objects.get(pk=take.pk).is_open)
             return take
         finally:
             await runner.close_runner()
@@ -448,9 +465,15 @@ def test_a_full_disk_ends_in_a_clear_failed_take(ann: User, stories: Bank) -> No
 def test_a_fault_of_our_own_ends_the_take_and_is_logged(
     ann: User, heart: Character, caplog: pytest.LogCaptureFixture
 ) -> None:
-    take = spoken(lambda: queued(ann, heart, made_with_json={"voice": "not a voice"}))
+    def broken() -> Take:
+        take = queued(ann, heart)
+        Take.objects.filter(pk=take.pk).update(made_with_json={"voice": "not a voice"})
+        return take
+
+    take = spoken(broken)
     assert (take.state, take.error_code) == ("failed", "internal_error")
-    assert f"Take {take.pk} failed." in caplog.text
+    assert "ask for it anew" in take.error
+    assert f"Take {take.pk} can't be read." in caplog.text
 
 
 def test_a_fallback_that_spoke_is_named(ann: User, stories: Bank) -> None:
@@ -468,7 +491,7 @@ def test_what_is_not_queued_is_not_spoken(ann: User, heart: Character) -> None:
 
 def test_outside_a_server_a_take_waits(ann: User, heart: Character) -> None:
     take = queued(ann, heart)
-    runner.start(take)
+    runner.wake()
     assert runner.stages() == {}
     assert runner.cancel([take.pk]) == 1
     take.refresh_from_db()
@@ -495,11 +518,11 @@ print("ready", session.session_key, character.pk)
 SHOW = """
 from studio.models import Take
 for take in Take.objects.order_by("pk"):
-    print("take", take.state, take.error_code, take.retry_helps, take.file.name or "-")
+    print("take", take.state, take.attempts, bool(take.file))
 """
 
 
-def test_a_killed_servers_take_is_failed_by_the_next_with_a_clear_reason(tmp_path: Path) -> None:
+def test_a_killed_servers_take_is_spoken_by_the_next(tmp_path: Path) -> None:
     upstream = OpenAIUpstream(held=True)
     with serve(upstream) as url:
         manage(tmp_path, "migrate")
@@ -508,24 +531,24 @@ def test_a_killed_servers_take_is_failed_by_the_next_with_a_clear_reason(tmp_pat
         with running_server(tmp_path) as server:
             with httpx.Client(base_url=server.url, trust_env=False, timeout=60, cookies={"sessionid": session}) as http:
                 token = http.get("/studio/").text.split('name="csrfmiddlewaretoken" value="')[1].split('"')[0]
-                body = {"csrfmiddlewaretoken": token, "character": f"0-{character}", "text": "Never spoken."}
+                body = {"csrfmiddlewaretoken": token, "character": f"0-{character}", "text": "Spoken in the end."}
                 asked = http.post(
                     "/studio/", data=body | {"format": "mp3", "speed": "1"}, headers={"Referer": server.url}
                 )
                 assert asked.status_code == 302, asked.text
             upstream.wait_for(lambda app: len(app.spoken) == 1)
             server.kill()
-        assert shell(SHOW).stdout.split() == ["take", "running", "False", "-"]
+        assert shell(SHOW).stdout.split() == ["take", "running", "1", "False"]
         (tmp_path / "files" / "takes").mkdir(parents=True, exist_ok=True)
         part = tmp_path / "files" / "takes" / ("e" * 32 + ".mp3.part")
         part.write_bytes(b"half")
-        with running_server(tmp_path) as server:
-            server.wait_for_line("1 takes were interrupted")
-            # Once it is said, the rest of the clearing follows; the end of the server waits for none of it.
-            assert httpx.get(f"{server.url}/health", trust_env=False).status_code == 200
-            server.end()
         upstream.release(100)
-    assert shell(SHOW).stdout.split() == ["take", "failed", "interrupted", "True", "-"]
+        with running_server(tmp_path) as server:
+            eventually(lambda: "done" in shell(SHOW).stdout)
+            assert "1 takes were interrupted" in server.output
+            server.end()
+    assert shell(SHOW).stdout.split() == ["take", "done", "2", "True"]
+    assert len(upstream.spoken) == 2 and not part.exists()
 
 
 def test_membership_is_no_condition_for_speaking(heart: Character) -> None:

@@ -23,10 +23,15 @@ Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 PREFIX = "/api/"
+# Whole books, as JSON.
+_IMPORTS = re.compile(r"/api/projects/[0-9]{1,19}/import/?", re.ASCII)
 RECORD = "neiroha.record"
 # A form with the largest reference recording, or with the largest picture, and some room.
-UPLOAD_BYTES = 32 * 1024 * 1024
-UPLOADS = {re.compile(r"/api/references"): UPLOAD_BYTES, re.compile(r"/api/characters/[0-9]+/avatar"): 6 * 1024 * 1024}
+UPLOAD_BYTES, PICTURE_BYTES = 32 * 1024 * 1024, 6 * 1024 * 1024
+_FORMS = {
+    re.compile(r"/api/references"): UPLOAD_BYTES,
+    re.compile(r"/api/characters/[0-9]{1,19}/avatar/?", re.ASCII): PICTURE_BYTES,
+}
 # How long a client that still sends has to read why it is refused.
 LINGER_SECONDS = 1.0
 # For the log: nobody is there to be answered.
@@ -73,10 +78,10 @@ async def _controls() -> Controls | None:
 def _body_limit(scope: Scope, controls: Controls | None) -> int:
     """Uploads have a limit of their own; all else has that of the settings, where there is one."""
     if dict(scope["headers"]).get(b"content-type", b"").lower().startswith(b"multipart/form-data"):
-        for path, limit in UPLOADS.items():
+        for path, limit in _FORMS.items():
             if path.match(scope["path"]):
                 return limit
-    if controls is None:
+    if controls is None or _IMPORTS.fullmatch(scope["path"]):
         return UPLOAD_BYTES
     return min(controls.max_body_bytes or UPLOAD_BYTES, UPLOAD_BYTES)
 

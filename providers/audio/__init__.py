@@ -1,4 +1,5 @@
-"""Audio in and out: the only package that touches PyAV, and so ffmpeg's libraries. Inside, everything is mono s16le.
+"""Audio in and out: the only package that touches PyAV, and so ffmpeg's libraries. Inside, everything is mono s16le,
+but for what is merged (`merge.py`), which keeps its channels in floats.
 
 Synchronous: call it in a thread. Whatever is wrong with audio is `providers.errors.BadAudio`.
 
@@ -9,18 +10,35 @@ ffmpeg read other files.
 from providers.audio.decoding import AudioInfo, decode, probe, to_reference_wav, to_wav
 from providers.audio.encoding import encode
 from providers.audio.formats import is_foreign, sniff, target_sample_rate
+from providers.audio.merge import LOUDNESS, LOUDNESS_MAX, LOUDNESS_MIN, Merged, Slot, merge, timeline
+from providers.audio.parts import BadPart, Part
+from providers.audio.targets import Target
 from providers.audio.transcoder import Transcoder
+from providers.audio.watch import Cancelled, Stage, Watch
 from providers.audio.wav import wav_header, wav_sizes_are_true
 
 __all__ = [
+    "LOUDNESS",
+    "LOUDNESS_MAX",
+    "LOUDNESS_MIN",
     "AudioInfo",
+    "BadPart",
+    "Cancelled",
+    "Merged",
+    "Part",
+    "Slot",
+    "Stage",
+    "Target",
     "Transcoder",
+    "Watch",
     "decode",
     "encode",
     "is_foreign",
+    "merge",
     "probe",
     "sniff",
     "target_sample_rate",
+    "timeline",
     "to_reference_wav",
     "to_wav",
     "wav_header",

@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from io import BytesIO
+from io import SEEK_END, BytesIO
+from typing import BinaryIO
 
 import av
 from av.audio.frame import AudioFrame
 
-from providers.audio.formats import demuxer_name, ogg_is_cut_off, sniff
+from providers.audio.formats import demuxer_of, ogg_is_cut_off, sniff
 from providers.audio.samples import MonoConverter, translated
-from providers.audio.wav import wav_header
+from providers.audio.wav import wav_header, wav_is_cut_off
 from providers.errors import BadAudio
 from providers.speech import AudioFormat
 
@@ -22,6 +23,7 @@ _MAX_PCM_BYTES = 512 << 20
 _REFERENCE_SAMPLE_RATE = 48_000
 # A file that lacks this much of what its header promises was cut off.
 _MISSING_SECONDS = 0.02
+_OGG_PAGE_BYTES = 1 << 17
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +38,16 @@ class AudioInfo:
 
 def decoded(data: bytes, *, strict: bool = False) -> Iterator[AudioFrame]:
     """The frames of a whole file. Damaged parts are left out, as players do; `strict` refuses a cut-off end."""
-    demuxer = demuxer_name(data)
-    if strict and demuxer == "ogg" and ogg_is_cut_off(data):
+    return decoded_file(BytesIO(data), strict=strict)
+
+
+def decoded_file(file: BinaryIO, *, strict: bool = False) -> Iterator[AudioFrame]:
+    """As `decoded`, without ever holding the whole of it."""
+    demuxer = demuxer_of(file)
+    if strict and ((demuxer == "ogg" and ogg_is_cut_off(_end_of(file))) or (demuxer == "wav" and wav_is_cut_off(file))):
         raise BadAudio("The audio is cut off.")
-    with translated(), av.open(BytesIO(data), "r", format=demuxer, container_options=NO_PROTOCOLS) as container:
+    file.seek(0)
+    with translated(), av.open(file, "r", format=demuxer, container_options=NO_PROTOCOLS) as container:
         if not container.streams.audio:
             raise BadAudio("The file holds no sound.")
         seconds, damaged = 0.0, False
@@ -57,6 +65,12 @@ def decoded(data: bytes, *, strict: bool = False) -> Iterator[AudioFrame]:
             raise BadAudio("The file holds no sound.")
         if strict and (damaged or seconds + _MISSING_SECONDS < (container.duration or 0) / av.time_base):
             raise BadAudio("The audio is cut off.")
+
+
+def _end_of(file: BinaryIO) -> bytes:
+    """More than the largest page of Ogg."""
+    file.seek(max(file.seek(0, SEEK_END) - _OGG_PAGE_BYTES, 0))
+    return file.read()
 
 
 @translated()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import BinaryIO
 
 from providers.audio import mpeg
 from providers.errors import BadAudio
@@ -75,17 +76,22 @@ def is_foreign(head: bytes) -> bool:
     return sniff(head) is None and (head[:4] in (b"OggS", b"\x1a\x45\xdf\xa3") or head[4:8] == b"ftyp")
 
 
-def demuxer_name(data: bytes) -> str:
+def demuxer_of(file: BinaryIO) -> str:
     """ffmpeg's name of the container. No other one is ever opened."""
-    if data[4:8] == b"ftyp":
+    head = _bytes_at(file, 0)
+    if head[4:8] == b"ftyp":
         return "mov"
-    if data[:4] == b"\x1a\x45\xdf\xa3":
+    if head[:4] == b"\x1a\x45\xdf\xa3":
         return "matroska"
-    start = mpeg.id3_tag_bytes(data[:10])
-    found = sniff(data[start : start + 12]) or sniff(data[:12])
+    found = sniff(_bytes_at(file, mpeg.id3_tag_bytes(head))) or sniff(head)
     if found is None:
         raise BadAudio("This is not audio, or not in a format that can be read.")
     return _DEMUXERS[found]
+
+
+def _bytes_at(file: BinaryIO, position: int) -> bytes:
+    file.seek(position)
+    return file.read(12)
 
 
 def ogg_is_cut_off(data: bytes) -> bool:

@@ -37,35 +37,53 @@ def frames_of(pcm: bytes, sample_rate: int, first_sample: int = 0) -> Iterator[A
         yield frame
 
 
-class MonoConverter:
-    """Frames of any shape in, mono samples out, at the rate that `choose_rate` answers to the first frame's.
+class Converter:
+    """Frames of any shape in, frames of one shape out, at the rate that `choose_rate` answers to the first frame's.
 
     A rate or layout that changes on the way is followed.
     """
 
-    def __init__(self, choose_rate: Callable[[int], int]) -> None:
+    def __init__(self, format: str, layout: str, choose_rate: Callable[[int], int]) -> None:
         self.sample_rate = 0
+        self._format, self._layout = format, layout
         self._choose_rate = choose_rate
         self._shape: tuple[str, str, int] | None = None
         self._resampler: AudioResampler | None = None
 
-    def convert(self, frame: AudioFrame) -> bytes:
+    def frames(self, frame: AudioFrame) -> list[AudioFrame]:
         shape = (frame.format.name, frame.layout.name, frame.sample_rate)
         if shape == self._shape:
             return self._run(frame)
-        tail = self.flush()
+        tail = self.tail()
         self.sample_rate = self.sample_rate or self._choose_rate(frame.sample_rate)
-        self._resampler = AudioResampler("s16", "mono", self.sample_rate, threads=1)
+        self._resampler = AudioResampler(self._format, self._layout, self.sample_rate, threads=1)
         self._shape = shape
         return tail + self._run(frame)
 
-    def flush(self) -> bytes:
+    def tail(self) -> list[AudioFrame]:
         tail = self._run(None)
         self._shape, self._resampler = None, None
         return tail
 
-    def _run(self, frame: AudioFrame | None) -> bytes:
+    def _run(self, frame: AudioFrame | None) -> list[AudioFrame]:
         if self._resampler is None:
-            return b""
+            return []
         # Where there is nothing to convert, flushing gives None.
-        return b"".join(pcm_of(converted) for converted in self._resampler.resample(frame) if converted is not None)
+        return [converted for converted in self._resampler.resample(frame) if converted is not None]
+
+
+class MonoConverter:
+    """Frames of any shape in, mono samples out."""
+
+    def __init__(self, choose_rate: Callable[[int], int]) -> None:
+        self._converter = Converter("s16", "mono", choose_rate)
+
+    @property
+    def sample_rate(self) -> int:
+        return self._converter.sample_rate
+
+    def convert(self, frame: AudioFrame) -> bytes:
+        return b"".join(map(pcm_of, self._converter.frames(frame)))
+
+    def flush(self) -> bytes:
+        return b"".join(map(pcm_of, self._converter.tail()))

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from io import SEEK_END
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +42,19 @@ def wav_sizes_are_true(file: bytes) -> bool:
             return true_end and 0 < size <= len(file) - at - 8
         at += 8 + size + size % 2
     return False
+
+
+def wav_is_cut_off(file: BinaryIO) -> bool:
+    """Whether the samples end before the header says so; a header that doesn't know says nothing."""
+    length, at = file.seek(0, SEEK_END), 12
+    while at + 8 <= length:
+        file.seek(at)
+        head = file.read(8)
+        size = int.from_bytes(head[4:], "little")
+        if head[:4] == b"data":
+            return 0 < size <= _LARGEST_TRUE_SIZE and at + 8 + size > length
+        at += 8 + size + size % 2
+    return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,114 @@
+"""Which queued takes the runner may begin with."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from django.db import transaction
+
+from banks.roster import Speaker
+from providers import adapters
+from providers.errors import ProviderUnavailable, SpeechError
+from providers.models import Provider
+from providers.queue import Priority
+from providers.speech import ProviderConfig
+from studio.files import quota_spent
+from studio.frozen import FrozenVoice
+from studio.models import MEGABYTE, StudioSettings, Take
+from studio.models.takes import bytes_used
+
+logger = logging.getLogger(__name__)
+
+MOST_INTERACTIVE = 200
+# What waits in a provider's queue at least, beyond what it speaks at once, so that it never idles.
+AHEAD = 4
+
+
+class TakeUnreadable(SpeechError):
+    code = "internal_error"
+    permanent = True
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A take that is running now, with who speaks it, or the error with which it ends."""
+
+    take: Take
+    speaker: Speaker | None
+    error: SpeechError | None = None
+
+
+def interactive() -> list[Claim]:
+    """What somebody waits for: all of it."""
+    queued = Take.objects.queued().filter(priority=Priority.INTERACTIVE).order_by("pk")
+    return _claimed(list(queued.values_list("pk", flat=True)[:MOST_INTERACTIVE]))
+
+
+def batch(busy: Mapping[int | None, int]) -> list[Claim]:
+    """Of each provider as much as it has room for: twice what it speaks at once, less those that are `busy` already.
+    First come, first served."""
+    queued = Take.objects.queued().filter(priority=Priority.BATCH)
+    limits = dict(Provider.objects.values_list("pk", "max_concurrency"))
+    pks: list[int] = []
+    for provider_id in queued.order_by().values_list("provider", flat=True).distinct():
+        at_once = limits.get(provider_id or 0, 1)
+        ahead = max(at_once, AHEAD)
+        room = at_once + ahead - busy.get(provider_id, 0)
+        # In chunks, since each claim is a transaction.
+        if room >= ahead // 4:
+            pks += queued.filter(provider=provider_id).order_by("pk").values_list("pk", flat=True)[:room]
+    return _claimed(pks)
+
+
+def _claimed(pks: Sequence[int]) -> list[Claim]:
+    if not pks:
+        return []
+    with transaction.atomic():
+        takes = Take.objects.claim(pks)
+        config_of = _Configs()
+        spent = _over_quota(Counter(take.owner_id for take in takes))
+        return [_claim(take, config_of, spent.get(take.owner_id)) for take in takes]
+
+
+def _claim(take: Take, config_of: Callable[[FrozenVoice], ProviderConfig | None], spent: SpeechError | None) -> Claim:
+    if spent is not None:
+        return Claim(take, None, spent)
+    try:
+        return Claim(take, speaker_of(take, config_of))
+    except SpeechError as error:
+        return Claim(take, None, error)
+    except (KeyError, TypeError, ValueError):
+        logger.exception("Take %d can't be read.", take.pk)
+        return Claim(take, None, TakeUnreadable("This take was stored by another version of Neiroha: ask for it anew."))
+
+
+def _over_quota(owners: Counter[int]) -> dict[int, SpeechError]:
+    """Speech that has no room would be paid for in vain."""
+    quota = StudioSettings.load().quota_mb
+    return {owner: quota_spent(quota) for owner in owners if quota and bytes_used(owner) >= quota * MEGABYTE}
+
+
+def speaker_of(take: Take, config_of: Callable[[FrozenVoice], ProviderConfig | None] | None = None) -> Speaker:
+    """As it was frozen, with its provider as it is now. ProviderUnavailable."""
+    voice = take.made_with.voice
+    speaker = voice.speaker(config_of or _Configs())
+    if speaker is None:
+        raise ProviderUnavailable(f"Provider “{voice.provider}” is switched off or was removed: choose another voice.")
+    return speaker
+
+
+class _Configs:
+    """The configurations of usable providers, each read once."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, ProviderConfig | None] = {}
+
+    def __call__(self, voice: FrozenVoice) -> ProviderConfig | None:
+        if voice.provider_id not in self._known:
+            usable = Provider.objects.present().filter(enabled=True, kind__in=list(adapters.kinds()))
+            provider = usable.filter(pk=voice.provider_id).first()
+            self._known[voice.provider_id] = provider.config() if provider else None
+        return self._known[voice.provider_id]

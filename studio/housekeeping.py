@@ -1,0 +1,47 @@
+"""What is put right when a server starts, and cleared away from time to time."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+
+from django.utils import timezone
+
+from studio import files, import_drafts
+from studio.models import OPEN, Export, StudioSettings, Take
+
+logger = logging.getLogger(__name__)
+
+SWEEP_SECONDS = 3600.0
+BATCH = 200
+
+
+def recover() -> None:
+    """What a server left that is gone: takes in the middle are queued again, files that were being written go. Only
+    before anything is claimed or written."""
+    if interrupted := Take.objects.put_back():
+        logger.warning("%d takes were interrupted when the server stopped, and are queued again.", interrupted)
+    Export.objects.put_back()
+    files.remove_parts()
+
+
+def sweep() -> None:
+    """Discard what is past its days, and remove files that nothing names."""
+    days = StudioSettings.load().retention_days
+    expired = Take.objects.expired(days)
+    while batch := list(expired.values_list("pk", flat=True)[:BATCH]):
+        Take.objects.filter(pk__in=batch).delete()
+    if days:
+        old = Export.objects.filter(created_at__lt=timezone.now() - timedelta(days=days)).exclude(state__in=OPEN)
+        old.delete()
+    files.remove_orphans(_known)
+    import_drafts.sweep()
+
+
+def _known(names: list[str]) -> set[str]:
+    """Which of these names of files something has."""
+    return {
+        name or ""
+        for rows in (Take.objects.all(), Export.objects.all())
+        for name in rows.filter(file__in=names).values_list("file", flat=True)
+    }

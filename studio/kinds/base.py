@@ -1,0 +1,18 @@
+"""What of a project's pages and import differs between kinds; lines, takes, queue, progress and export are shared."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.utils.functional import Promise
+
+
+class Kind:
+    label: ClassVar[str | Promise]
+    description: ClassVar[str | Promise]
+    icon: ClassVar[str]
+    """A name of the shell's symbol font."""
+    line_template: ClassVar[str]
+    """Paints one line on the project's page."""
+    turns: ClassVar[bool] = False
+    """Whether an imported text is read as `Name: text` turns, rather than cut into segments."""

@@ -1,0 +1,243 @@
+"""Every change of a project's lines: one transaction each, then everybody who has the project open hears of it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.models import F, Max
+from django.utils.translation import gettext as _
+
+from banks.models import Character
+from studio import events, runner
+from studio.freshness import Terms, renew
+from studio.models import LONGEST_LINE, MOST_LINES, CastEntry, Line, LineQuerySet, Project, Take
+from studio.text import space_between
+
+# Between neighbours, so that most insertions renumber nothing.
+STEP = 1024
+BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A line that is not stored yet. Without a character the project's cast entry for the speaker is taken."""
+
+    text: str
+    speaker: str = ""
+    instruction: str = ""
+    chapter: str = ""
+    character_id: int | None = None
+    speed: float = 1.0
+
+
+class EditConflict(ValidationError):
+    """Somebody else changed the line since it was read."""
+
+
+def add(project: Project, drafts: Sequence[Draft], *, after: Line | None = None, first: bool = False) -> list[Line]:
+    """Insert behind a line, at the beginning, or at the end. ValidationError, and nothing is stored."""
+    for number, draft in enumerate(drafts, start=1):
+        _check_text(draft.text, number if len(drafts) > 1 else None)
+    with transaction.atomic():
+        _lock(project)
+        if project.lines.count() + len(drafts) > MOST_LINES:
+            raise ValidationError(_("A project holds at most %d lines: split it into several projects.") % MOST_LINES)
+        cast = dict(CastEntry.objects.filter(project=project).values_list("speaker", "character"))
+        places = _places(project, len(drafts), after, first)
+        lines = [_line(project, draft, place, cast) for draft, place in zip(drafts, places, strict=True)]
+        Line.objects.bulk_create(lines, batch_size=BATCH)
+        renew(Terms.of(project, lines), lines)
+    _tell(project, structure=True)
+    return lines
+
+
+def edit(line: Line, revision: int | None = None, **values: Any) -> Line:
+    """Change a line's own fields. EditConflict where it is not at `revision` any more; ValidationError."""
+    for name, value in values.items():
+        setattr(line, name, value)
+    _check_text(line.text)
+    line.clean_fields(exclude=["project", "position"])
+    with transaction.atomic():
+        same = Line.objects.filter(pk=line.pk, **({} if revision is None else {"revision": revision}))
+        columns = {name: getattr(line, name) for name in values}
+        if not same.update(revision=F("revision") + 1, **columns):
+            raise EditConflict(_("Somebody else changed this line meanwhile: look at it, then save again."))
+        line.refresh_from_db()
+        renew(Terms.of(line.project, [line]), [line])
+    _tell(line.project, [line.pk], structure="chapter" in values)
+    return line
+
+
+def split(line: Line, at: int) -> Line:
+    """Cut a line before character `at` of its text; the new one behind it is returned."""
+    before, after = line.text[:at].rstrip(), line.text[at:].lstrip()
+    if not (before and after):
+        raise ValidationError(_("Put the cursor between two words to split the line there."))
+    with transaction.atomic():
+        edit(line, text=before)
+        draft = Draft(after, line.speaker, line.instruction, "", line.character_id, line.speed)
+        (made,) = add(line.project, [draft], after=line)
+    return made
+
+
+def join(line: Line) -> Line:
+    """Append the next line's text to this one's, and remove that line."""
+    line.refresh_from_db(fields=["position"])
+    other = line.project.lines.filter(position__gt=line.position).order_by("position").first()
+    if other is None:
+        raise ValidationError(_("There is no line behind this one."))
+    with transaction.atomic():
+        edit(line, text=line.text + space_between(line.text, other.text) + other.text)
+        remove(line.project, line.project.lines.filter(pk=other.pk))
+    return line
+
+
+def move(project: Project, pks: Sequence[int], *, before: Line | None) -> None:
+    """Put lines, in their order, before another, or at the end."""
+    with transaction.atomic():
+        _lock(project)
+        moved = list(project.lines.filter(pk__in=pks).order_by("position", "pk"))
+        staying = project.lines.exclude(pk__in=pks)
+        if before is not None:
+            before.refresh_from_db(fields=["position"])
+        # Where the line before which to put is itself one of the moved, the next that stays.
+        anchor = None if before is None else staying.filter(position__gte=before.position).order_by("position").first()
+        if anchor is None:
+            low = staying.aggregate(last=Max("position"))["last"] or 0
+        else:
+            low = staying.filter(position__lt=anchor.position).aggregate(last=Max("position"))["last"] or 0
+        for line, place in zip(moved, _between(staying, low, anchor, len(moved)), strict=True):
+            line.position = place
+        Line.objects.bulk_update(moved, ["position"], batch_size=BATCH)
+    _tell(project, structure=True)
+
+
+def remove(project: Project, lines: LineQuerySet) -> int:
+    """Delete lines; what is still spoken for them is cancelled, their takes stay in the archive."""
+    pks = list(lines.values_list("pk", flat=True))
+    with transaction.atomic():
+        unasked = _take_out(project, pks)
+    runner.cancel(unasked)
+    _tell(project, structure=True)
+    return len(pks)
+
+
+def replace(project: Project, drafts: Sequence[Draft]) -> list[Line]:
+    """Other lines in place of all that there are; what is still spoken for those is cancelled. Not within a
+    transaction, since it waits for that. ValidationError, and they stay."""
+    with transaction.atomic():
+        _lock(project)
+        unasked = _take_out(project, list(project.lines.values_list("pk", flat=True)))
+        made = add(project, drafts)
+    runner.cancel(unasked)
+    return made
+
+
+def _take_out(project: Project, pks: Sequence[int]) -> list[int]:
+    """Delete lines; the open takes that nobody waits for any more."""
+    waiting = list(Take.objects.open().filter(lines_asking__in=pks).values_list("pk", flat=True))
+    for start in range(0, len(pks), BATCH):
+        project.lines.filter(pk__in=pks[start : start + BATCH]).delete()
+    return list(Take.objects.filter(pk__in=waiting, lines_asking=None).values_list("pk", flat=True))
+
+
+def assign(project: Project, lines: LineQuerySet, character: Character | None) -> int:
+    """Let a character speak these lines."""
+    pks = list(lines.values_list("pk", flat=True))
+    with transaction.atomic():
+        for start in range(0, len(pks), BATCH):
+            chosen = project.lines.filter(pk__in=pks[start : start + BATCH])
+            chosen.update(character=character, revision=F("revision") + 1)
+        _renew_all(project, pks)
+    _tell(project, pks)
+    return len(pks)
+
+
+def change(project: Project, lines: LineQuerySet, **values: Any) -> int:
+    """Give lines the same speed or instruction."""
+    pks = list(lines.values_list("pk", flat=True))
+    with transaction.atomic():
+        for start in range(0, len(pks), BATCH):
+            chosen = project.lines.filter(pk__in=pks[start : start + BATCH])
+            chosen.update(revision=F("revision") + 1, **values)
+        _renew_all(project, pks)
+    _tell(project, pks)
+    return len(pks)
+
+
+def cast(project: Project, speaker: str, character: Character | None) -> int:
+    """Let a character speak for a name of the script, now and when more of it comes; how many lines that are."""
+    with transaction.atomic():
+        CastEntry.objects.filter(project=project, speaker=speaker).delete()
+        if character is not None:
+            CastEntry.objects.create(project=project, speaker=speaker, character=character)
+        return assign(project, project.lines.filter(speaker=speaker), character)
+
+
+def _renew_all(project: Project, pks: Sequence[int]) -> None:
+    terms = Terms.of(project)
+    for start in range(0, len(pks), BATCH):
+        renew(terms, project.lines.filter(pk__in=pks[start : start + BATCH]))
+
+
+def _check_text(text: str, number: int | None = None) -> None:
+    wrong = ""
+    if not text.strip():
+        wrong = _("A line needs a text.")
+    elif len(text) > LONGEST_LINE:
+        values = {"count": len(text), "limit": LONGEST_LINE}
+        wrong = _("The text has %(count)d characters; a line holds at most %(limit)d: split it.") % values
+    elif "\x00" in text:
+        wrong = _("The text holds characters that no text has.")
+    if wrong:
+        raise ValidationError({"text": wrong if number is None else _("Line %d: ") % number + wrong})
+
+
+def _line(project: Project, draft: Draft, position: int, cast: dict[str, int]) -> Line:
+    return Line(
+        project=project,
+        position=position,
+        text=draft.text.strip(),
+        speaker=draft.speaker,
+        instruction=draft.instruction,
+        chapter=draft.chapter,
+        character_id=draft.character_id or cast.get(draft.speaker),
+        speed=draft.speed,
+    )
+
+
+def _lock(project: Project) -> None:
+    """Others who change the order of this project's lines wait."""
+    Project.objects.select_for_update().filter(pk=project.pk).first()
+
+
+def _places(project: Project, count: int, after: Line | None, first: bool) -> Iterable[int]:
+    """Free positions for so many lines."""
+    if after is not None:
+        after.refresh_from_db(fields=["position"])
+        low = after.position
+    else:
+        low = 0 if first else project.lines.aggregate(last=Max("position"))["last"] or 0
+    following = project.lines.filter(position__gt=low).order_by("position").first()
+    return _between(project.lines.all(), low, following, count)
+
+
+def _between(lines: LineQuerySet, low: int, following: Line | None, count: int) -> Iterable[int]:
+    """Free positions above `low`; all from the following line on move away where there is no room before it."""
+    if following is None:
+        return range(low + STEP, low + STEP * count + 1, STEP)
+    room = following.position - low
+    if room <= count:
+        lines.filter(position__gte=following.position).update(position=F("position") + STEP * (count + 1))
+        room += STEP * (count + 1)
+    step = room // (count + 1)
+    return range(low + step, low + step * count + 1, step)
+
+
+def _tell(project: Project, pks: Collection[int] = (), *, structure: bool = False) -> None:
+    project.touch()
+    transaction.on_commit(lambda: events.announce(project.pk, pks, structure=structure))

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from studio.models.exports import Export, ExportQuerySet
+from studio.models.projects import (
+    LONGEST_LINE,
+    MOST_LINES,
+    CastEntry,
+    Line,
+    LineQuerySet,
+    LineState,
+    Project,
+    ProjectPronunciation,
+    ProjectQuerySet,
+)
+from studio.models.settings import LONGEST_TEXT, MEGABYTE, StudioSettings
+from studio.models.takes import MOST_OPEN, OPEN, Take, TakeQuerySet, TakeState
+
+__all__ = [
+    "LONGEST_LINE",
+    "LONGEST_TEXT",
+    "MEGABYTE",
+    "MOST_LINES",
+    "MOST_OPEN",
+    "OPEN",
+    "CastEntry",
+    "Export",
+    "ExportQuerySet",
+    "Line",
+    "LineQuerySet",
+    "LineState",
+    "Project",
+    "ProjectPronunciation",
+    "ProjectQuerySet",
+    "StudioSettings",
+    "Take",
+    "TakeQuerySet",
+    "TakeState",
+]
