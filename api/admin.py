@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
@@ -7,20 +8,23 @@ from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
+from django.forms import ModelForm
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, gettext_noop
 
+from api.consequences import consequences
 from api.forms import ApiKeyForm
 from api.models import ApiKey, RequestLog, ServerSettings
 from providers.admin_base import ModelAdmin, page_action
 from providers.audit import Change, record
+from providers.live_checks import LiveChecks
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(ModelAdmin[ApiKey]):
+class ApiKeyAdmin(LiveChecks[ApiKey]):
     form = ApiKeyForm
     list_display = ["name", "ends_in", "owner", "scope", "state", "expires_at", "last_used_at"]
     list_filter = ["owner", "scope"]
@@ -111,7 +115,7 @@ class ApiKeyAdmin(ModelAdmin[ApiKey]):
 
 
 @admin.register(ServerSettings)
-class ServerSettingsAdmin(ModelAdmin[ServerSettings]):
+class ServerSettingsAdmin(LiveChecks[ServerSettings]):
     readonly_fields = ["host_in_force", "port_in_force"]
 
     def get_fieldsets(self, request: HttpRequest, obj: ServerSettings | None = None) -> Any:
@@ -124,6 +128,9 @@ class ServerSettingsAdmin(ModelAdmin[ServerSettings]):
             (_("Request log"), {"fields": ["log_requests", "log_keep_rows"]}),
             (_("Listening"), {"fields": [host, port]}),
         ]
+
+    def consequences(self, request: HttpRequest, form: ModelForm[ServerSettings]) -> Mapping[str, str]:
+        return consequences(ServerSettings.load(), form.cleaned_data)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

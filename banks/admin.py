@@ -33,6 +33,7 @@ from banks.models import Bank, Character, Membership
 from providers import adapters
 from providers.admin import ProviderFilter
 from providers.admin_base import ArchivedFilter, TabularInline
+from providers.live_checks import LiveChecks
 from providers.models import Provider
 
 __all__ = ["BankAdmin", "CharacterAdmin", "PronunciationAdmin", "ReferenceAudioAdmin"]
@@ -99,7 +100,7 @@ class BankAdmin(BankImportAdmin):
 
 
 @admin.register(Character)
-class CharacterAdmin(CharacterPagesAdmin):
+class CharacterAdmin(LiveChecks[Character], CharacterPagesAdmin):
     form = CharacterForm
     list_display = ["thumbnail", "name", "enabled", "provider", "task_mode", "bank_names"]
     list_display_links = ["name"]

@@ -78,8 +78,8 @@ logger = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class Wish:
     """What a caller asks of a speaker. `speed` multiplies the speaker's own; `instructions` replace its own. `source`,
-    `user_id` and `stop` are for whoever watches the queue: see Ticket. `pronounced`: the pronunciation dictionary has
-    been applied to the text already."""
+    `user_id`, `stop` and `made_for` are for whoever watches the queue: see Ticket. `pronounced`: the pronunciation
+    dictionary has been applied to the text already."""
 
     text: str
     format: AudioFormat = AudioFormat.MP3
@@ -91,6 +91,7 @@ class Wish:
     source: str = ""
     user_id: int | None = None
     stop: Callable[[], object] | None = None
+    made_for: str = ""
     rules: QueueRules = field(default_factory=QueueRules)
 
 
@@ -244,6 +245,7 @@ class _Production:
             source=wish.source,
             user_id=wish.user_id,
             stop=wish.stop,
+            made_for=wish.made_for,
             rules=rules or wish.rules,
             day=self._day_share(cost, first_try),
         )

@@ -17,6 +17,7 @@ from api.models import Access, ServerSettings
 from banks.admin import avatar_url
 from banks.models import Bank, Character, Membership
 from neiroha_site.figures import (
+    DAYS,
     LITTLE_DISK_BYTES,
     LOG_HOURS,
     Answered,
@@ -24,6 +25,7 @@ from neiroha_site.figures import (
     answered_by_provider,
     free_disk_bytes,
     spoken_by_day,
+    takes_by_state,
 )
 from neiroha_site.navigation import may_see
 from providers import adapters
@@ -53,6 +55,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "chart": _chart(spoken_by_day()) if may_see_providers else None,
         "answered": [_shown(row) for row in answered_by_provider()] if may_see(request, "api", "requestlog") else [],
         "log_hours": LOG_HOURS,
+        "takes": _takes(request.user) if request.user.has_perm("studio.view_take") else None,
     }
 
 
@@ -101,6 +104,22 @@ def _chart(days: list[Day]) -> dict[str, Any]:
     ]
     total = {"characters": sum(day.characters for day in days), "requests": sum(day.requests for day in days)}
     return {"bars": bars, "width": 10 * len(days), "most": most, "today": days[-1], "first": days[0], "total": total}
+
+
+def _takes(user: Any) -> dict[str, Any]:
+    """Each count with the archive's page that lists what it counts."""
+    archive = reverse("studio:takes")
+    rows = [
+        {
+            "name": row.name,
+            "today": row.today,
+            "lately": row.lately,
+            "today_url": f"{archive}?state={row.state}&days=1",
+            "lately_url": f"{archive}?state={row.state}&days={DAYS}",
+        }
+        for row in takes_by_state(user)
+    ]
+    return {"rows": rows, "days": DAYS, "any": any(row["lately"] for row in rows)}
 
 
 def _shown(row: Answered) -> dict[str, Any]:

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
+from typing import Any
 
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.db.models import Avg, Count, Q, Sum
 from django.db.models.functions import TruncDate
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from api.models import RequestLog
 from providers.models import UsageMinute
+from studio.forms import BEGUN_AGAIN
+from studio.models import Take, TakeState
+from studio.periods import beginning_of
 
 DAYS = 30
 LOG_HOURS = 24
@@ -29,9 +35,8 @@ class Day:
 
 def spoken_by_day() -> list[Day]:
     """The last DAYS days, today last, in the time zone of whoever looks."""
-    zone = timezone.get_current_timezone()
-    first = timezone.localdate() - timedelta(days=DAYS - 1)
-    since = datetime(first.year, first.month, first.day, tzinfo=zone)
+    zone, since = timezone.get_current_timezone(), beginning_of(DAYS)
+    first = since.date()
     rows = (
         UsageMinute.objects.filter(minute__gte=since)
         .annotate(day=TruncDate("minute", tzinfo=zone))
@@ -41,6 +46,29 @@ def spoken_by_day() -> list[Day]:
     found = {day: Day(day, characters, requests) for day, characters, requests in rows}
     days = [first + timedelta(days=number) for number in range(DAYS)]
     return [found.get(day, Day(day)) for day in days]
+
+
+@dataclass(frozen=True, slots=True)
+class Takes:
+    """How many takes are in one state; `state` is as the archive's filter has it."""
+
+    state: str
+    name: str
+    today: int
+    lately: int
+
+
+def takes_by_state(user: User) -> list[Takes]:
+    """What this person sees of today's takes, and of those of the last DAYS days; the takes that were begun again are
+    among the others too. In one query."""
+    counts: dict[str, Any] = {}
+    names = {**dict(TakeState.choices), BEGUN_AGAIN: _("Begun again")}
+    today = Q(created_at__gte=beginning_of(1))
+    for state in names:
+        those = Q(attempts__gt=1) if state == BEGUN_AGAIN else Q(state=state)
+        counts |= {f"{state}_today": Count("pk", filter=those & today), f"{state}_lately": Count("pk", filter=those)}
+    found = Take.objects.visible_to(user).filter(created_at__gte=beginning_of(DAYS)).aggregate(**counts)
+    return [Takes(state, str(name), found[f"{state}_today"], found[f"{state}_lately"]) for state, name in names.items()]
 
 
 @dataclass(frozen=True, slots=True)

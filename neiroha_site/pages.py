@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -21,6 +21,9 @@ from providers.engine import Engine, ask_engine
 from providers.models import CatalogueModel, CatalogueVoice, Provider
 from providers.pages import PAUSES, checked_ago, duration, health_mark, health_of
 from providers.queue import Priority, QueueSnapshot, Resting, Ticket, Waiting
+from studio.line_forms import is_key
+from studio.retries import again, failed
+from studio.tickets import take_of
 
 SHOWN = 100
 CANCEL_ANY = "providers.change_provider"
@@ -34,6 +37,7 @@ def urls() -> list[URLPattern]:
     return [
         path("queue/", guard(queue), name="queue"),
         path("queue/cancel/", guard(cancel), name="queue_cancel"),
+        path("queue/retry/", guard(retry), name="queue_retry"),
         path("troubleshooting/", guard(troubleshooting), name="troubleshooting"),
     ]
 
@@ -59,7 +63,8 @@ def queue(request: HttpRequest) -> HttpResponse:
 
 def queue_context(user: Any, snapshot: QueueSnapshot, now: float) -> dict[str, Any]:
     """The live part of the queue's page, for this user."""
-    recent = list(reversed(snapshot.recent))
+    recent = list(reversed(snapshot.recent))[:SHOWN]
+    retriable = _retriable(user, recent)
     tickets = _open_tickets(snapshot)
     return {
         "resting": [_resting(resting) for resting in snapshot.resting],
@@ -67,7 +72,7 @@ def queue_context(user: Any, snapshot: QueueSnapshot, now: float) -> dict[str, A
         "running_count": len(snapshot.running),
         "waiting": [_waiting(waiting, now, user) for waiting in snapshot.waiting[:SHOWN]],
         "waiting_count": len(snapshot.waiting),
-        "recent": [_ended(ticket, now) for ticket in recent[:SHOWN]],
+        "recent": [_ended(ticket, now, retriable) for ticket in recent],
         "may_cancel_mine": any(ticket.user_id == user.pk for ticket in tickets),
         "may_cancel_all": bool(tickets) and user.has_perm(CANCEL_ANY),
     }
@@ -102,6 +107,35 @@ def cancel(request: HttpRequest) -> HttpResponse:
         messages.warning(request, _("Nothing of that waits or runs any more."))
     else:
         raise PermissionDenied
+    return HttpResponseRedirect(reverse("admin:queue"))
+
+
+def _retriable(user: Any, recent: list[Ticket]) -> dict[int, int]:
+    """The takes that this person may try again, each by the id of its newest ticket."""
+    newest: dict[int, int] = {}
+    for ticket in recent:
+        if ticket.outcome not in QUIET_OUTCOMES and (take := take_of(ticket.made_for)):
+            newest.setdefault(take, ticket.id)
+    return {newest[take]: take for take in failed(user, newest).values_list("pk", flat=True)} if newest else {}
+
+
+def retry(request: HttpRequest) -> HttpResponse:
+    """A take that failed, once more; what a program asked for keeps no text and can only be asked again by it."""
+    if request.method != "POST":
+        return HttpResponseNotAllowed(["POST"])
+    _require_view(request)
+    if not request.user.has_perm("studio.add_take"):
+        raise PermissionDenied
+    asked = request.POST.get("take", "")
+    try:
+        tried = is_key(asked) and again(request.user, int(asked))
+    except ValidationError as error:
+        messages.error(request, " ".join(error.messages))
+    else:
+        if tried:
+            messages.success(request, _("It is tried again."))
+        else:
+            messages.warning(request, _("That can't be tried again any more."))
     return HttpResponseRedirect(reverse("admin:queue"))
 
 
@@ -142,7 +176,7 @@ def _waiting(waiting: Waiting, now: float, user: Any) -> dict[str, Any]:
     return {**_ticket(waiting.ticket), **times, "pause": pause, "may_cancel": _may_cancel(user, waiting.ticket)}
 
 
-def _ended(ticket: Ticket, now: float) -> dict[str, Any]:
+def _ended(ticket: Ticket, now: float, retriable: dict[int, int]) -> dict[str, Any]:
     ended = now if ticket.ended_at is None else ticket.ended_at
     waited = (ended if ticket.started_at is None else ticket.started_at) - ticket.queued_at
     return {
@@ -153,6 +187,7 @@ def _ended(ticket: Ticket, now: float) -> dict[str, Any]:
         "outcome": _outcome(ticket.outcome),
         "tone": "ok" if ticket.outcome == "done" else "none" if ticket.outcome in QUIET_OUTCOMES else "bad",
         "message": ticket.message,
+        "take": retriable.get(ticket.id),
     }
 
 

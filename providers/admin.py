@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy
 from providers import adapters
 from providers.admin_base import ArchivedFilter, ModelAdmin
 from providers.forms import OPTION_PREFIX, CatalogueVoiceForm, for_kind, stored_key_length
+from providers.live_checks import LiveChecks
 from providers.models import CatalogueEntry, CatalogueModel, CatalogueVoice, Provider
 from providers.pages import BackendPagesAdmin, catalogue_counts, health_mark, health_of, of_limit, used_today
 from providers.speech import TaskMode
@@ -32,7 +33,7 @@ LIMITS: list[Any] = [
 
 
 @admin.register(Provider)
-class ProviderAdmin(BackendPagesAdmin):
+class ProviderAdmin(LiveChecks[Provider], BackendPagesAdmin):
     list_display = [
         "name",
         "switch",
@@ -78,6 +79,10 @@ class ProviderAdmin(BackendPagesAdmin):
     def has_change_permission(self, request: HttpRequest, obj: Provider | None = None) -> bool:
         registered = obj is None or obj.kind in adapters.kinds()
         return registered and super().has_change_permission(request, obj)
+
+    def may_check(self, request: HttpRequest, row: Provider | None) -> bool:
+        chosen = row is not None or request.GET.get("kind", "") in adapters.kinds()
+        return chosen and super().may_check(request, row)
 
     def get_form(self, request: HttpRequest, obj: Provider | None = None, change: bool = False, **kwargs: Any) -> Any:
         kind = obj.kind if obj else request.GET["kind"]

@@ -109,6 +109,7 @@ class SpeechQueue:
         day: Cost | None = None,
         user_id: int | None = None,
         stop: Callable[[], object] | None = None,
+        made_for: str = "",
     ) -> AsyncIterator[Ticket]:
         """Wait for a place at the provider and hold it. Raises OverDailyBudget or a QueueError instead of a place.
 
@@ -131,6 +132,7 @@ class SpeechQueue:
             begun=rules.begun,
             user_id=user_id,
             stop=stop,
+            made_for=made_for,
         )
         try:
             await self._take_turn(lane, ticket, rules)

@@ -34,6 +34,7 @@ class Ticket:
     """One place in the queue. Times are of the queue's clock; `started_at` is None while waiting.
 
     `source` names who asked, for people; `user_id` is the user behind it, and `stop` ends what already runs for it.
+    `made_for` is what the speech is for, in the words of whoever asked, so that they know it again.
     `day` is what it takes of the day's budget. Whose speech has `begun` waits where others are refused.
     `outcome` is empty until the end, then "done", "left" (whoever asked went away) or an error's code, which `message`
     explains.
@@ -50,6 +51,7 @@ class Ticket:
     begun: bool = False
     user_id: int | None = None
     stop: Callable[[], object] | None = field(default=None, repr=False)
+    made_for: str = ""
     started_at: float | None = None
     ended_at: float | None = None
     outcome: str = ""

@@ -25,6 +25,7 @@ from providers.speech import SPEED_MAX, SPEED_MIN, AudioFormat
 from studio.cast import Part, everybody, freeze
 from studio.frozen import MadeWith
 from studio.models import StudioSettings, Take, TakeQuerySet, TakeState
+from studio.periods import beginning_of
 
 
 class QuickForm(forms.Form):
@@ -134,6 +135,10 @@ class QuickForm(forms.Form):
         return take
 
 
+# Takes that a server died with, so that another one began them anew.
+BEGUN_AGAIN = "again"
+
+
 class TakeFilter(forms.Form):
     """Filters that stand in the address; one that holds nothing sensible filters nothing."""
 
@@ -145,7 +150,13 @@ class TakeFilter(forms.Form):
     state = forms.ChoiceField(
         label=gettext_lazy("State"),
         required=False,
-        choices=[("", gettext_lazy("All")), *TakeState.choices],
+        choices=[("", gettext_lazy("All")), *TakeState.choices, (BEGUN_AGAIN, gettext_lazy("Begun again"))],
+        widget=UnfoldAdminSelectWidget,
+    )
+    days = forms.ChoiceField(
+        label=gettext_lazy("When"),
+        required=False,
+        choices=[("", gettext_lazy("At any time")), ("1", gettext_lazy("Today")), ("30", gettext_lazy("Last 30 days"))],
         widget=UnfoldAdminSelectWidget,
     )
     character = forms.ChoiceField(label=gettext_lazy("Character"), required=False, widget=UnfoldAdminSelectWidget)
@@ -168,7 +179,9 @@ class TakeFilter(forms.Form):
         if words := asked.get("q"):
             found = found.filter(Q(text__icontains=words) | Q(character__name__icontains=words))
         if state := asked.get("state"):
-            found = found.filter(state=state)
+            found = found.filter(attempts__gt=1) if state == BEGUN_AGAIN else found.filter(state=state)
+        if days := asked.get("days"):
+            found = found.filter(created_at__gte=beginning_of(int(days)))
         if character := asked.get("character"):
             found = found.filter(character_id=character)
         if kept := asked.get("kept"):

@@ -35,6 +35,7 @@ from studio.files import TakeFile
 from studio.finishing import Finisher
 from studio.models import Take, TakeState
 from studio.models.takes import Ending
+from studio.tickets import made_for
 
 logger = logging.getLogger(__name__)
 
@@ -249,6 +250,7 @@ class Runner:
             source=take.owner.get_username(),
             user_id=take.owner_id,
             stop=job.stop,
+            made_for=made_for(take.pk),
             rules=PATIENT,
         )
         spoken = bytearray()

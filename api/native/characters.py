@@ -163,6 +163,7 @@ class CharacterViewSet(ArchivableViewSet[Character]):
         sent.is_valid(raise_exception=True)
         return self.shown(self.with_avatar(sent.validated_data["file"]))
 
+    @extend_schema(request=None, responses={204: None})
     @avatar.mapping.delete
     def remove_avatar(self, request: Request, pk: str) -> Response:
         """Take the picture away, if there is one."""
