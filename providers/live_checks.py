@@ -62,6 +62,4 @@ class LiveChecks[M: Model](ModelAdmin[M]):
         form = self.get_form(request, row, change=row is not None)(request.POST, instance=row)
         errors = {name: [str(text) for text in texts] for name, texts in form.errors.items()}
         notes = {name: text for name, text in self.consequences(request, form).items() if text and name not in errors}
-        response = JsonResponse({"errors": errors, "notes": notes})
-        response["Cache-Control"] = "no-store"
-        return response
+        return JsonResponse({"errors": errors, "notes": notes})
