@@ -8,14 +8,19 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
 from api.models import RequestLog, ServerSettings
-from neiroha_site.figures import DAYS, answered_by_provider, spoken_by_day
+from neiroha_site.figures import DAYS, answered_by_provider, spoken_by_day, takes_by_state
 from providers.models import HealthReport, Provider, UsageMinute
+from studio.forms import BEGUN_AGAIN
+from studio.frozen import FrozenVoice, MadeWith
+from studio.models import Take
 from tests.admin_pages import person
 from tests.local_time import zone_where_it_is
+from tests.studio import PRODUCER, signed_in, somebody
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -105,6 +110,61 @@ def test_requests_latency_and_real_time_factor_per_provider() -> None:
     shown = page(person(superuser=True))
     assert "Up 3 1 1 0.2 s 0.200" in shown and "No provider 0 1 0 – –" in shown
     assert "API requests of the last" not in page(person("providers.view_provider"))
+
+
+def take(owner: User, state: str, days_ago: int = 0, **values: Any) -> None:
+    at = timezone.now() - timedelta(days=days_ago)
+    named = {"file": "takes/none.wav"} if state == "done" else {}
+    Take.objects.create(owner=owner, text="x", made_with_json={}, state=state, created_at=at, **named, **values)
+
+
+def test_takes_are_counted_by_their_state() -> None:
+    ann, bob = somebody("ann", *PRODUCER), somebody("bob", *PRODUCER)
+    for state in ("done", "done", "failed", "queued"):
+        take(ann, state)
+    take(ann, "done", 20, attempts=2)
+    take(ann, "failed", 20)
+    take(ann, "done", DAYS + 1)
+    take(bob, "cancelled")
+    counts = {row.state: (row.today, row.lately) for row in takes_by_state(ann)}
+    assert counts == {
+        "queued": (1, 1),
+        "running": (0, 0),
+        "done": (2, 3),
+        "failed": (1, 2),
+        "cancelled": (0, 0),
+        BEGUN_AGAIN: (0, 1),
+    }
+    everything = {row.state: row.lately for row in takes_by_state(somebody("root", superuser=True))}
+    assert everything["cancelled"] == 1 and everything["failed"] == 2
+
+
+def test_takes_are_counted_by_the_days_of_whoever_looks() -> None:
+    ann = somebody("ann", *PRODUCER)
+    with timezone.override(zone_where_it_is(21)):
+        midnight = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
+        for moment in (midnight, midnight - timedelta(seconds=1), midnight - timedelta(days=DAYS - 1, seconds=1)):
+            take(ann, "failed")
+            Take.objects.filter(pk=Take.objects.latest("pk").pk).update(created_at=moment)
+        failed = next(row for row in takes_by_state(ann) if row.state == "failed")
+    assert (failed.today, failed.lately) == (1, 2)
+
+
+def test_counts_lead_to_what_they_count() -> None:
+    ann = somebody("ann", *PRODUCER)
+    voice = MadeWith(FrozenVoice("Heart", "Stories", 1, "Here", "embedded")).as_json()
+    for state, days_ago, attempts in (("failed", 0, 1), ("failed", 9, 3), ("cancelled", 9, 1), ("failed", 40, 3)):
+        take(ann, state, days_ago, attempts=attempts)
+    Take.objects.update(made_with_json=voice)
+    client = signed_in(ann)
+    text = client.get("/admin/").content.decode()
+    links = dict(re.findall(r'<a class="nr-link" href="([^"]*state=[^"]*)">(\d+)</a>', text))
+    assert len(links) == 4
+    for link, count in links.items():
+        listed = client.get(link.replace("&amp;", "&")).context["page"].paginator.count
+        assert listed == int(count), link
+    assert "No take was made in this time." in page(signed_in(somebody("new", *PRODUCER)))
+    assert "nr-takes-counted" not in person("providers.view_provider").get("/admin/").content.decode()
 
 
 def test_a_failing_provider_is_a_warning(provider: Provider) -> None:
