@@ -107,13 +107,14 @@ def _retry(exc: drf.APIException) -> bool | None:
 
 
 def _from_speech_error(exc: SpeechError) -> JsonResponse:
-    retriable = exc.status in (429, 500, 502, 503)
+    # What the official clients try again by themselves.
+    retriable = exc.status in (409, 429, 500, 502, 503)
     return error_response(
         exc.status,
         exc.message,
         param=exc.param,
         code=exc.code,
-        retry_after=exc.retry_after if exc.status in (429, 503) else None,
+        retry_after=exc.retry_after if exc.status in (409, 429, 503) else None,
         should_retry=not exc.permanent if retriable else None,
     )
 

@@ -11,6 +11,8 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from api.exposure import clean_origins, is_host, open_api_refusal
+from api.jobs.models import Job as Job
+from api.jobs.models import JobItem as JobItem
 from banks.models import Bank
 from providers.models import validate_time_zone
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rest_framework.exceptions import NotAuthenticated
+from rest_framework.exceptions import NotAuthenticated, PermissionDenied
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
@@ -28,3 +28,17 @@ class MaySpeak(BasePermission):
         else:
             raise NotAuthenticated("This server needs an API key: send it as “Authorization: Bearer KEY”.")
         return True
+
+
+class MayHaveJobs(MaySpeak):
+    """For keys only, whatever access is: a job belongs to its key, and what it speaks to the key's owner."""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        key = api_request.caller_key(request)
+        if key is None:
+            raise NotAuthenticated("Jobs need an API key of this server: send it as “Authorization: Bearer KEY”.")
+        if key.owner_id is None:
+            raise PermissionDenied(
+                "This API key has no owner, and what a job speaks belongs to somebody: give the key an owner."
+            )
+        return super().has_permission(request, view)

@@ -1,4 +1,5 @@
-"""What runs beside the requests of one event loop: writing the request log, noticing other processes' changes."""
+"""What runs beside the requests of one event loop: writing the request log, noticing other processes' changes, speaking
+takes, telling of jobs."""
 
 from __future__ import annotations
 
@@ -9,10 +10,14 @@ from weakref import WeakKeyDictionary
 from asgiref.sync import sync_to_async
 from django.db import DatabaseError, close_old_connections
 
+from api.jobs.forgetting import forget_old_jobs
+from api.jobs.watching import Watcher
+from api.jobs.webhooks import Webhooks
 from api.record import RequestRecorder
 from providers import versions
 from providers.catalogue import watch_health
 from providers.engine import close_engine, current_engine
+from studio import events
 from studio.runner import close_runner, open_runner
 
 logger = logging.getLogger(__name__)
@@ -25,14 +30,25 @@ class Runtime:
         self.engine = current_engine()
         self.runner = open_runner(self.engine)
         self.recorder = RequestRecorder()
+        self.watcher, self.webhooks = Watcher(), Webhooks()
+        self._unlisten = events.listen(self.webhooks.wake)
         loop = asyncio.get_running_loop()
-        work = (self.recorder.run(), self.engine.ledger.run(), _watch_configuration(), watch_health(self.engine))
+        work = (
+            self.recorder.run(),
+            self.engine.ledger.run(),
+            _watch_configuration(),
+            watch_health(self.engine),
+            self.webhooks.run(),
+            forget_old_jobs(),
+        )
         self._tasks = [loop.create_task(each) for each in work]
 
     async def close(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._unlisten()
+        await self.watcher.close()
         await close_runner()
         await close_engine()
 

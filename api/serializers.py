@@ -62,8 +62,8 @@ class StrictBoolean(serializers.BooleanField):
         return data
 
 
-class SpeechSerializer(serializers.Serializer[Any]):
-    """The body of POST /v1/audio/speech. Unknown keys are ignored, null is the same as absent."""
+class SpokenSerializer(serializers.Serializer[Any]):
+    """What is spoken, and how. Unknown keys are ignored, null is the same as absent."""
 
     input = RequiredText("input", help_text="The text to speak.")
     voice = VoiceField("voice", max_length=200, help_text='A voice\'s name, alias or id; or {"id": "…"}.')
@@ -84,6 +84,16 @@ class SpeechSerializer(serializers.Serializer[Any]):
         ),
     )
     instructions = StrictText(required=False, default="", allow_blank=True, max_length=10_000)
+
+    def to_internal_value(self, data: Any) -> Any:
+        if not isinstance(data, dict):
+            raise serializers.ValidationError({"non_field_errors": ["The body must be a JSON object."]})
+        return super().to_internal_value({name: value for name, value in data.items() if value is not None})
+
+
+class SpeechSerializer(SpokenSerializer):
+    """The body of POST /v1/audio/speech."""
+
     stream = StrictBoolean(required=False, default=False, help_text="Send audio as it is made.")
     stream_format = serializers.ChoiceField(
         ["audio", "sse"],
@@ -92,11 +102,6 @@ class SpeechSerializer(serializers.Serializer[Any]):
         error_messages={"invalid_choice": "`stream_format` must be one of: audio, sse."},
     )
 
-    def to_internal_value(self, data: Any) -> Any:
-        if not isinstance(data, dict):
-            raise serializers.ValidationError({"non_field_errors": ["The body must be a JSON object."]})
-        return super().to_internal_value({name: value for name, value in data.items() if value is not None})
-
 
 # Made once: validating holds no state, and making its fields anew costs more than all else that we do in a request.
 _SPEECH = SpeechSerializer()
@@ -104,7 +109,11 @@ _SPEECH = SpeechSerializer()
 
 def parse_speech(data: Any, max_input_characters: int) -> dict[str, Any]:
     """The validated body, complete with defaults. Raises DRF's ValidationError."""
-    body: dict[str, Any] = _SPEECH.run_validation(data)
+    return parse_spoken(_SPEECH, data, max_input_characters)
+
+
+def parse_spoken(serializer: SpokenSerializer, data: Any, max_input_characters: int) -> dict[str, Any]:
+    body: dict[str, Any] = serializer.run_validation(data)
     if len(body["input"]) > max_input_characters:
         message = f"`input` has {len(body['input'])} characters; this server takes at most {max_input_characters}."
         raise serializers.ValidationError({"input": [message]})

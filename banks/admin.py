@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from banks.character_pages import BankFilter, CharacterPagesAdmin
+from banks.dictionary_pages import PronunciationAdmin
 from banks.forms import (
     BankForm,
     BankMembershipFormSet,
@@ -34,7 +35,7 @@ from providers.admin import ProviderFilter
 from providers.admin_base import ArchivedFilter, TabularInline
 from providers.models import Provider
 
-__all__ = ["BankAdmin", "CharacterAdmin", "ReferenceAudioAdmin"]
+__all__ = ["BankAdmin", "CharacterAdmin", "PronunciationAdmin", "ReferenceAudioAdmin"]
 
 
 class CharactersInline(TabularInline[Membership, Bank]):

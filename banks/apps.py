@@ -9,5 +9,5 @@ class BanksConfig(AppConfig):
     def ready(self) -> None:
         from providers.versions import track
 
-        for name in ("Bank", "Character", "Membership", "ReferenceAudio"):
+        for name in ("Bank", "Character", "Membership", "Pronunciation", "ReferenceAudio"):
             track(self.get_model(name))

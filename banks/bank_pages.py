@@ -28,7 +28,8 @@ class BankPagesAdmin(RowControlsAdmin[Bank]):
         return [path("<path:object_id>/export/", view, name="banks_bank_export"), *super().get_urls()]
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        context["may_export"] = context.get("original") is not None and may_export(request)
+        bank: Bank | None = context.get("original")
+        context["may_export"] = bank is not None and may_export(request, bank)
         return super().render_change_form(request, context, *args, **kwargs)
 
     def switched_text(self, row: Bank, *, on: bool) -> str:
@@ -36,7 +37,7 @@ class BankPagesAdmin(RowControlsAdmin[Bank]):
 
     def export_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         bank = self._found(request, object_id)
-        if not may_export(request):
+        if not may_export(request, bank):
             raise PermissionDenied
         try:
             packed = export_bank(bank)
@@ -52,8 +53,12 @@ class BankPagesAdmin(RowControlsAdmin[Bank]):
         return response
 
 
-def may_export(request: HttpRequest) -> bool:
+def may_export(request: HttpRequest, bank: Bank) -> bool:
     """The file holds all of a bank, so one has to be allowed to see all of it."""
-    return all(
-        any(request.user.has_perm(f"banks.{right}_{model}") for right in ("view", "change")) for model in EXPORT_RIGHTS
-    )
+    if not all(_may_see(request, model) for model in EXPORT_RIGHTS):
+        return False
+    return _may_see(request, "pronunciation") or not bank.pronunciations.exists()
+
+
+def _may_see(request: HttpRequest, model: str) -> bool:
+    return any(request.user.has_perm(f"banks.{right}_{model}") for right in ("view", "change"))

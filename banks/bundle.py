@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from types import UnionType
 from typing import Any, cast, get_args, get_origin, get_type_hints
 
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
+from banks.dictionary import MOST_RULES, TOO_MANY
 from providers.speech import OptionValue
 
 FORMAT, VERSION = "neiroha-bank", 1
@@ -64,7 +65,21 @@ class CharacterEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class RuleEntry:
+    """A rule of the bank's own pronunciation."""
+
+    written: str
+    spoken: str
+    is_pattern: bool
+    language: str
+    match_case: bool
+    enabled: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Bundle:
+    """What has a default may be missing: older files know nothing of it."""
+
     format: str
     version: int
     name: str
@@ -73,6 +88,7 @@ class Bundle:
     providers: tuple[ProviderEntry, ...]
     references: tuple[RecordingEntry, ...]
     characters: tuple[CharacterEntry, ...]
+    pronunciations: tuple[RuleEntry, ...] = ()
 
     @property
     def files(self) -> list[str]:
@@ -106,6 +122,8 @@ def _check_places(bundle: Bundle) -> None:
     """Every number that names a row has to name one that is there."""
     if len(bundle.characters) > MAX_CHARACTERS:
         raise ValidationError(_("The bank has more than %d characters.") % MAX_CHARACTERS)
+    if len(bundle.pronunciations) > MOST_RULES:
+        raise ValidationError(TOO_MANY % MOST_RULES)
     _check_place(bundle.default_character, len(bundle.characters), "default_character")
     for number, one in enumerate(bundle.characters):
         where = f"characters[{number}]"
@@ -129,7 +147,8 @@ def _wrong(where: str) -> ValidationError:
 
 
 def _read(kind: Any, value: Any, where: str) -> Any:
-    """`value` as the annotated type says, strictly: nothing missing, nothing unknown, nothing converted."""
+    """`value` as the annotated type says, strictly: nothing missing that has no default, nothing unknown, nothing
+    converted."""
     if is_dataclass(kind):
         return _read_row(cast("type[Any]", kind), value, where)
     if get_origin(kind) is tuple:
@@ -146,12 +165,14 @@ def _read(kind: Any, value: Any, where: str) -> Any:
 
 
 def _read_row(kind: type[Any], value: Any, where: str) -> Any:
-    names = [field.name for field in fields(kind)]
-    if not isinstance(value, dict) or sorted(value) != sorted(names):
+    names = {field.name: field.default is MISSING for field in fields(kind)}
+    if not isinstance(value, dict) or not {name for name, needed in names.items() if needed} <= set(value) <= set(
+        names
+    ):
         raise _wrong(where)
     hints = get_type_hints(kind)
     return kind(
-        **{name: _read(hints[name], value[name], name if kind is Bundle else f"{where}.{name}") for name in names}
+        **{name: _read(hints[name], value[name], name if kind is Bundle else f"{where}.{name}") for name in value}
     )
 
 

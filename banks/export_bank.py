@@ -1,4 +1,4 @@
-"""A bank with its characters, recordings and pictures, packed into one file; see `banks.bundle`."""
+"""A bank with its characters, recordings, pictures and rules, packed into one file; see `banks.bundle`."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from banks.bundle import (
     CharacterEntry,
     ProviderEntry,
     RecordingEntry,
+    RuleEntry,
     write_manifest,
 )
 from banks.bundle_zip import BUNDLE_BYTES
-from banks.models import Bank, Character, ReferenceAudio
+from banks.models import Bank, Character, Pronunciation, ReferenceAudio
 from providers.audio import decode, encode
 from providers.speech import AudioFormat
 
@@ -73,6 +74,7 @@ class _Packing:
             providers=tuple(self.providers),
             references=tuple(_recording(place, one) for place, one in enumerate(self.references)),
             characters=tuple(self._character(place, one) for place, one in enumerate(self.characters)),
+            pronunciations=tuple(_rule(one) for one in self.bank.pronunciations.all()),
         )
 
     def _character(self, place: int, character: Character) -> CharacterEntry:
@@ -110,6 +112,17 @@ def _recording(place: int, reference: ReferenceAudio) -> RecordingEntry:
         language=reference.language,
         consent_note=reference.consent_note,
         may_be_cloned=reference.may_be_cloned,
+    )
+
+
+def _rule(row: Pronunciation) -> RuleEntry:
+    return RuleEntry(
+        written=row.written,
+        spoken=row.spoken,
+        is_pattern=row.is_pattern,
+        language=row.language,
+        match_case=row.match_case,
+        enabled=row.enabled,
     )
 
 

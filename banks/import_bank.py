@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import IO
 
 from django.core.exceptions import ValidationError
@@ -13,8 +13,9 @@ from django.utils.translation import gettext as _
 
 from banks.bundle import Bundle, CharacterEntry, ProviderEntry, RecordingEntry
 from banks.bundle_zip import BundleFile, opened_bundle
+from banks.dictionary import problems
 from banks.images import avatar_image
-from banks.models import Bank, Character, ReferenceAudio, free_name
+from banks.models import Bank, Character, Pronunciation, ReferenceAudio, free_name
 from banks.recordings import REFERENCE_SECONDS
 from providers import adapters
 from providers.audio import to_reference_wav
@@ -151,7 +152,18 @@ class _Incoming:
         ]
         for position, character in enumerate(members):
             bank.memberships.create(character=character, position=position)
+        self._save_rules(bank)
         return bank
+
+    def _save_rules(self, bank: Bank) -> None:
+        """In bulk, as there may be thousands; the bank that was saved makes servers look for them."""
+        rows = [Pronunciation(bank=bank, **asdict(entry)) for entry in self.bundle.pronunciations]
+        taken = set[tuple[str, str]]()
+        for number, row in enumerate(rows):
+            if reasons := problems(row, taken):
+                raise NotImported([f"pronunciations[{number}]: {reason}" for reason in reasons])
+            taken.add(row.key)
+        Pronunciation.objects.bulk_create(rows)
 
 
 def _clean(

@@ -69,6 +69,8 @@ class BankImportAdmin(BankPagesAdmin):
         try:
             with opened_bundle(upload) as opened:
                 bundle = opened.bundle
+            if bundle.pronunciations and not request.user.has_perm("banks.add_pronunciation"):
+                raise ValidationError(_("It holds pronunciation rules, and you lack the right to add those."))
             found = same_providers(bundle)
             if set(found) == set(bundle.providers):
                 return self._import(request, upload, found, active=form.cleaned_data["active"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
@@ -31,18 +32,19 @@ MAX_BYTES = 16 * 1024 * 1024
 @require_POST
 @staff_member_required
 def listen(request: HttpRequest, pk: int) -> HttpResponse:
-    """A sentence in the voice's language, as MP3; a failure as JSON with its reason. For the page's script."""
+    """A sentence in the voice's language. For the page's script."""
     if not may_listen(request.user):
         raise PermissionDenied
     voices = CatalogueVoice.objects.select_related("provider").defer("provider__api_key")
     voice = get_object_or_404(voices, pk=pk)
-    wish = Wish(
-        text=sample(voice.language, voice.external_id),
-        source=request.user.get_username(),
-        user_id=request.user.pk,
-    )
+    return heard(request, partial(speaker_of, voice), sample(voice.language, voice.external_id))
+
+
+def heard(request: HttpRequest, speaker: Callable[[], Speaker], text: str) -> HttpResponse:
+    """What a speaker says, as MP3; a failure, of finding the speaker too, as JSON with its reason."""
+    wish = Wish(text=text, source=request.user.get_username(), user_id=request.user.pk)
     try:
-        sound = ask_engine(partial(_heard, speaker_of(voice), wish))
+        sound = ask_engine(partial(_heard, speaker(), wish))
     except SpeechError as error:
         answer: HttpResponse = JsonResponse(
             {"error": {"message": error.message, "code": error.code}}, status=error.status

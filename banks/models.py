@@ -13,6 +13,7 @@ from django.db.models.functions import Lower
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
+from banks.dictionary import Pronunciation
 from banks.recordings import measure
 from banks.storage import private_storage
 from providers import adapters
@@ -23,6 +24,8 @@ from providers.speech import SPEED_MAX, SPEED_MIN, TaskMode
 
 if TYPE_CHECKING:
     from providers.speech import TaskModeFields
+
+__all__ = ["Bank", "Character", "Membership", "Pronunciation", "ReferenceAudio"]
 
 # Most clients send the voice in a comma-separated box and cannot write these.
 FORBIDDEN_IN_NAMES = ",\n\r\t\x00"

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field, replace
 
 from django.db.models import Prefetch
 
+from banks.dictionary import rules_by_bank
 from banks.models import Bank, Character, Membership
+from banks.pronunciation import NO_RULES, Rules
 from providers import adapters
 from providers.errors import VoiceNotFound
 from providers.models import Provider
@@ -48,6 +50,7 @@ class Speaker:
     speed: float = 1.0
     options: Mapping[str, OptionValue] = field(default_factory=dict)
     fallback: Speaker | None = None
+    rules: Rules = NO_RULES
 
 
 def fold(name: str) -> str:
@@ -164,11 +167,12 @@ def load_roster() -> Roster:
         Bank.objects.present().filter(active=True).prefetch_related(Prefetch("memberships", members, to_attr="members"))
     )
     configs: dict[int, ProviderConfig] = {}
-    return Roster([_active_bank(bank, bank.members, configs) for bank in banks])
+    common, own = rules_by_bank()
+    return Roster([_active_bank(bank, bank.members, configs, own.get(bank.pk, common)) for bank in banks])
 
 
-def _active_bank(bank: Bank, members: list[Membership], configs: dict[int, ProviderConfig]) -> ActiveBank:
-    speakers = {member.character_id: _speaker(bank, member, configs) for member in members}
+def _active_bank(bank: Bank, members: list[Membership], configs: dict[int, ProviderConfig], rules: Rules) -> ActiveBank:
+    speakers = {member.character_id: replace(_speaker(bank, member, configs), rules=rules) for member in members}
     return ActiveBank(bank, speakers.values(), speakers.get(bank.default_character_id or 0))
 
 

@@ -44,6 +44,7 @@ from providers.speech import (
     SPEED_MAX,
     SPEED_MIN,
     AudioFormat,
+    Capabilities,
     Reference,
     SpeechAudio,
     SpeechRequest,
@@ -51,6 +52,8 @@ from providers.speech import (
 
 # Speech that has begun is not broken off because its next piece has to wait.
 CONTINUED = QueueRules(max_waiting=1_000_000, deadline=None, begun=True)
+# From so many characters on, a dictionary takes too long for the loop.
+LONG_TEXT = 2000
 # Waits before another try; each is drawn from once to twice its length, so that callers do not come back together.
 RETRY_SECONDS = (0.5, 1.0)
 WAV_HEADER_BYTES = 44
@@ -75,13 +78,15 @@ logger = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class Wish:
     """What a caller asks of a speaker. `speed` multiplies the speaker's own; `instructions` replace its own. `source`,
-    `user_id` and `stop` are for whoever watches the queue: see Ticket."""
+    `user_id` and `stop` are for whoever watches the queue: see Ticket. `pronounced`: the pronunciation dictionary has
+    been applied to the text already."""
 
     text: str
     format: AudioFormat = AudioFormat.MP3
     speed: float = 1.0
     instructions: str = ""
     stream: bool = False
+    pronounced: bool = False
     priority: Priority = Priority.INTERACTIVE
     source: str = ""
     user_id: int | None = None
@@ -96,9 +101,19 @@ def estimate_tokens(*texts: str) -> int:
     return round(ascii_characters / 4 + others / 1.6)
 
 
+def require_instructions(speaker: Speaker, capabilities: Capabilities) -> None:
+    """UnsupportedOption where the voice can't follow any."""
+    if not capabilities.instructions:
+        raise UnsupportedOption(
+            f"Voice “{speaker.name}” can't follow instructions: leave them out or choose another voice.",
+            param="instructions",
+        )
+
+
 async def speak(speaker: Speaker, wish: Wish, engine: Engine) -> Speech:
     """Begin to speak, with the speaker's fallback where its provider is down. Raises SpeechError; once it returns,
     failures come out of the iteration."""
+    wish = await _pronounced(speaker, wish, engine)
     if not speakable(wish.text):
         raise NothingToSay("The input holds no words to speak.", param="input")
     try:
@@ -113,6 +128,18 @@ async def speak(speaker: Speaker, wish: Wish, engine: Engine) -> Speech:
         logger.info("“%s” speaks in place of “%s”: %s", speaker.fallback.name, speaker.name, error.message)
         speech.fallback_for = speaker
         return speech
+
+
+async def _pronounced(speaker: Speaker, wish: Wish, engine: Engine) -> Wish:
+    """With the text as it is to be spoken. A fallback speaks by the rules of whom it stands in for."""
+    rules = speaker.rules
+    if wish.pronounced or not rules:
+        return wish
+    if rules.has_patterns or len(wish.text) > LONG_TEXT:
+        text = await engine.in_thread(rules.apply, wish.text, speaker.language)
+    else:
+        text = rules.apply(wish.text, speaker.language)
+    return replace(wish, text=text, pronounced=True)
 
 
 async def _begin(speaker: Speaker, wish: Wish, engine: Engine) -> Speech:
@@ -152,11 +179,8 @@ class _Production:
                 f"Provider “{self.speaker.provider.name}” can't do what voice “{self.speaker.name}” needs"
                 f" ({self.speaker.task_mode})."
             )
-        if self.wish.instructions and not self.capabilities.instructions:
-            raise UnsupportedOption(
-                f"Voice “{self.speaker.name}” can't follow instructions: leave them out or choose another voice.",
-                param="instructions",
-            )
+        if self.wish.instructions:
+            require_instructions(self.speaker, self.capabilities)
 
     async def prepare(self) -> None:
         limit = self.speaker.provider.piece_characters or self.capabilities.piece_characters

@@ -25,7 +25,16 @@ if TYPE_CHECKING:
     from django.test import Client
 
 AIM_MILLISECONDS, AIM_QUERIES = 300, 15
-SINGLE_PAGES = ("admin:index", "admin:queue", "admin:troubleshooting", "studio:quick", "studio:takes")
+SINGLE_PAGES = (
+    "admin:index",
+    "admin:queue",
+    "admin:troubleshooting",
+    "admin:banks_pronunciation_files",
+    "admin:banks_pronunciation_try",
+    "studio:quick",
+    "studio:takes",
+    "studio:projects",
+)
 OUR_APPS = ("providers", "banks", "studio", "api", "auth")
 # The slowest are what is worth reading.
 SHOWN = 12

@@ -9,7 +9,7 @@ from datetime import timedelta
 from django.utils import timezone
 
 from api.models import ApiKey, RequestLog, hash_key
-from banks.models import Bank, Character, Membership
+from banks.models import Bank, Character, Membership, Pronunciation
 from providers.models import CatalogueVoice, HealthReport, Provider, UsageMinute
 
 
@@ -65,6 +65,9 @@ def _seed_voices(size: Size, providers: list[Provider]) -> None:
     Membership.objects.bulk_create(
         Membership(bank=banks[number % size.banks], character=character, position=number)
         for number, character in enumerate(characters)
+    )
+    Pronunciation.objects.bulk_create(
+        Pronunciation(written=f"Word {number}", spoken="said", bank=bank) for number, bank in enumerate([None, *banks])
     )
 
 

@@ -38,6 +38,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
             (_("Banks"), "library_music", "banks", "bank"),
             (_("Characters"), "record_voice_over", "banks", "character"),
             (_("Reference audio"), "mic", "banks", "referenceaudio"),
+            (_("Pronunciation"), "spellcheck", "banks", "pronunciation"),
         ]),
         (_("Connections"), [
             (_("Providers"), "hub", "providers", "provider"),

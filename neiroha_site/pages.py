@@ -19,7 +19,7 @@ from neiroha_site.navigation import may_see
 from providers import adapters
 from providers.engine import Engine, ask_engine
 from providers.models import CatalogueModel, CatalogueVoice, Provider
-from providers.pages import checked_ago, duration, health_mark, health_of
+from providers.pages import PAUSES, checked_ago, duration, health_mark, health_of
 from providers.queue import Priority, QueueSnapshot, Resting, Ticket, Waiting
 
 SHOWN = 100
@@ -138,7 +138,8 @@ def _running(ticket: Ticket, now: float, user: Any) -> dict[str, Any]:
 
 def _waiting(waiting: Waiting, now: float, user: Any) -> dict[str, Any]:
     times = {"waits": duration(now - waiting.ticket.queued_at), "expected": duration(waiting.expected)}
-    return {**_ticket(waiting.ticket), **times, "may_cancel": _may_cancel(user, waiting.ticket)}
+    pause = PAUSES.get(waiting.reason, "")
+    return {**_ticket(waiting.ticket), **times, "pause": pause, "may_cancel": _may_cancel(user, waiting.ticket)}
 
 
 def _ended(ticket: Ticket, now: float) -> dict[str, Any]:

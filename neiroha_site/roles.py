@@ -32,7 +32,7 @@ def _rights(app: str, models: str, verbs: str) -> frozenset[str]:
 
 # Permissions of an app that is not installed are left out.
 _LOOK = (
-    _rights("banks", "bank character membership", "view")
+    _rights("banks", "bank character membership pronunciation", "view")
     | _rights("providers", "provider cataloguevoice cataloguemodel", "view")
     | _rights("studio", "take project", "view")
 )
@@ -40,7 +40,7 @@ _ALL = "view add change delete"
 PERMISSIONS = {
     Role.VIEWER: _LOOK,
     Role.PRODUCER: _LOOK
-    | _rights("banks", "bank character membership referenceaudio", _ALL)
+    | _rights("banks", "bank character membership pronunciation referenceaudio", _ALL)
     | _rights("studio", "take project", _ALL)
     | _rights("api", "apikey", _ALL),
 }

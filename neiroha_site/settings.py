@@ -33,6 +33,8 @@ BIND_PORT = env_int("NEIROHA_PORT", 1, 65535)
 PUBLIC_URL = env_text("NEIROHA_PUBLIC_URL").rstrip("/")
 TRUSTED_PROXIES = env_list("NEIROHA_TRUSTED_PROXIES")
 ALLOW_OPEN_API = env_bool("NEIROHA_ALLOW_OPEN_API")
+# Whether the webhooks of jobs may call this machine and private networks.
+ALLOW_PRIVATE_WEBHOOKS = env_bool("NEIROHA_ALLOW_PRIVATE_WEBHOOKS")
 ADMIN_PASSWORD = env_secret("NEIROHA_ADMIN_PASSWORD")
 # A folder with a model for the recogniser that suggests transcripts (the extra "transcribe").
 TRANSCRIBE_MODEL = env_text("NEIROHA_TRANSCRIBE_MODEL")

@@ -12,6 +12,7 @@ from django.urls import path
 
 from neiroha_site.pages import queue_context
 from providers.engine import current_engine
+from studio.consumers import ProjectLive
 from studio.live import FORBIDDEN, LivePage, SameOrigin
 
 LOOK_SECONDS = 0.25
@@ -49,5 +50,9 @@ async def _nowhere(scope: Any, receive: Any, send: Any) -> None:
 
 
 def routes() -> Any:
-    sockets: list[Any] = [path("admin/queue/live/", QueueLive.as_asgi()), path("<path:rest>", _nowhere)]  # type: ignore[arg-type]
+    sockets: list[Any] = [
+        path("admin/queue/live/", QueueLive.as_asgi()),
+        path("studio/projects/<int:pk>/live/", ProjectLive.as_asgi()),
+        path("<path:rest>", _nowhere),  # type: ignore[arg-type]
+    ]
     return SameOrigin(AuthMiddlewareStack(URLRouter(sockets)))

@@ -1,5 +1,6 @@
 """Where a provider may be: anywhere, its own machine and private networks included, but not where addresses of another
-kind lead to: the metadata of the machine's cloud, its own link, or everybody at once. Standard library only."""
+kind lead to: the metadata of the machine's cloud, its own link, or everybody at once. What users name, such as
+webhooks, may be in public networks only. Standard library only."""
 
 from __future__ import annotations
 
@@ -27,33 +28,39 @@ _METADATA = frozenset(
 _METADATA_NAMES = frozenset({"metadata.google.internal", "metadata.goog"})
 _NAT64 = IPv6Network("64:ff9b::/96")
 _THIS_NETWORK = IPv4Network("0.0.0.0/8")
+# All that the Internet has given out of IPv6.
+_GIVEN_OUT = IPv6Network("2000::/3")
+_OWN = "this machine itself"
 
 
 class AddressRefused(OSError):
     """`reason` says what the address is, to stand after “leads to”."""
 
     def __init__(self, reason: str) -> None:
-        super().__init__(errno.EACCES, "Providers may not be there")
+        super().__init__(errno.EACCES, "Nothing may be called there")
         self.reason = reason
 
 
-def check_address(address: str) -> None:
-    """AddressRefused unless `address` is an IP address that may be connected to."""
+def check_address(address: str, *, public: bool = False) -> None:
+    """AddressRefused unless `address` is an IP address that may be connected to; `public`: and everybody's network."""
     found = _literal(address)
     if found is None:
         # A name would be resolved once more, unchecked.
         raise AddressRefused("an address that can't be checked")
-    if reason := _reason(_unwrapped(found)):
+    meant = _unwrapped(found)
+    if reason := _reason(meant) or (public and _private_reason(meant)):
         raise AddressRefused(reason)
 
 
-def check_host(host: str) -> None:
+def check_host(host: str, *, public: bool = False) -> None:
     """As `check_address`, for the host of a URL; other names than those of metadata pass, to be resolved first."""
     plain = unquote(host).strip("[]").rstrip(".").lower()
     if plain in _METADATA_NAMES:
         raise AddressRefused("the metadata of a cloud")
+    if public and (plain == "localhost" or plain.endswith(".localhost")):
+        raise AddressRefused(_OWN)
     if _literal(plain) is not None:
-        check_address(plain)
+        check_address(plain, public=public)
 
 
 def _literal(host: str) -> Address | None:
@@ -90,3 +97,11 @@ def _reason(address: Address) -> str:
     if address.is_reserved or address.is_unspecified or address in _THIS_NETWORK:
         return "a reserved address"
     return ""
+
+
+def _private_reason(address: Address) -> str:
+    """Why it is nobody's public address; empty where it is one."""
+    if address.is_loopback:
+        return _OWN
+    given_out = isinstance(address, IPv4Address) or address in _GIVEN_OUT
+    return "" if address.is_global and given_out else "a private address"

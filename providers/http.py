@@ -48,14 +48,15 @@ _READ_CHARACTERS = 64 * 1024
 RETRY_AFTER_SECONDS = 3600.0
 
 
-def make_client(resolver: AbstractResolver | None = None) -> httpx.AsyncClient:
-    """A client for the event loop that first uses it; its maker closes it. `resolver` is for names, else the system's.
+def make_client(resolver: AbstractResolver | None = None, *, public: bool = False) -> httpx.AsyncClient:
+    """A client for the event loop that first uses it; its maker closes it. `resolver` is for names, else the system's;
+    `public`: it calls public addresses only.
 
     `trust_env` is off, because httpx would answer it with its own, slower transport and with ~/.netrc; the transport
     honours the proxies that the environment names. Redirects are refused: no key follows one to another host.
     """
     return httpx.AsyncClient(
-        transport=make_transport(resolver),
+        transport=make_transport(resolver, public=public),
         trust_env=False,
         follow_redirects=False,
         timeout=httpx.Timeout(60, connect=CONNECT_SECONDS, pool=None),
@@ -191,7 +192,7 @@ def _failure(name: str, error: Exception) -> ProviderError:
         case _ if isinstance(error, (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError)):
             return ProviderUnavailable(f"The address of {name} is not a valid http or https address.")
         case AddressRefused(reason=reason) | aiohttp.ClientConnectorError(os_error=AddressRefused(reason=reason)):
-            return ProviderUnavailable(f"The address of {name} leads to {reason}, where no provider may be.")
+            return ProviderUnavailable(f"The address of {name} leads to {reason}, which may not be called.")
         case aiohttp.ClientConnectorDNSError():
             return UpstreamUnreachable(f"{name} can't be reached: its host name is unknown.")
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():

@@ -9,7 +9,7 @@ from providers.clock import Clock, Timer
 from providers.errors import QueueError
 from providers.limits import Breaker, Cost, DayBudget, MinuteWindow, StoredUsage
 from providers.speech import ProviderConfig
-from providers.tickets import Ticket, budget_spent
+from providers.tickets import Reason, Ticket, Waiting, budget_spent
 
 BATCH_TURN = 4
 # A guess until the first call has ended.
@@ -117,16 +117,22 @@ class Lane:
             self._timer.cancel()
             self._timer = None
 
-    def expectations(self) -> Iterator[tuple[Ticket, float]]:
-        """Who waits, in the order of their turns, and in how many seconds each may expect it."""
+    def expectations(self) -> Iterator[Waiting]:
+        """Who waits, in the order of their turns."""
         limit = 1 if self.breaker.probing else self.provider.max_concurrency
         minute, rest, now = self.provider.requests_per_minute, self.rest(), self._clock.monotonic()
         today, tomorrow = self._clock.today(self._zone), self._clock.seconds_until_tomorrow(self._zone)
         for place, ticket in enumerate(self.waiting(), start=1):
             by_rate = (place - 1) * 60.0 / minute if minute else 0.0
-            by_tokens = self._minute.wait(ticket.cost, self.provider, now)
-            by_day = 0.0 if self._day.allows(ticket.day, self.provider, today) else tomorrow
-            yield ticket, max(rest + place * self._typical / limit, by_tokens, by_rate, by_day)
+            by_requests, by_tokens = self._minute.waits(ticket.cost, self.provider, now)
+            waits = {
+                Reason.REST if rest else Reason.PLACE: rest + place * self._typical / limit,
+                Reason.REQUESTS: max(by_requests, by_rate),
+                Reason.TOKENS: by_tokens,
+                Reason.DAY: 0.0 if self._day.allows(ticket.day, self.provider, today) else tomorrow,
+            }
+            reason = max(waits, key=waits.__getitem__)
+            yield Waiting(ticket, waits[reason], reason)
 
     @property
     def _zone(self) -> ZoneInfo:

@@ -58,17 +58,23 @@ class MinuteWindow:
 
     def wait(self, cost: Cost, limits: ProviderConfig, now: float) -> float:
         """Seconds until a call of this cost fits. One that is over the tokens of a whole minute waits to be alone."""
+        return max(self.waits(cost, limits, now))
+
+    def waits(self, cost: Cost, limits: ProviderConfig, now: float) -> tuple[float, float]:
+        """As `wait`, for the requests and for the tokens alone."""
         self._forget(now)
         spare_requests = self._spare(limits.requests_per_minute, self.requests, cost.requests)
         spare_tokens = self._spare(limits.tokens_per_minute, self.tokens, cost.tokens)
-        seconds = 0.0
+        for_requests = for_tokens = 0.0
         for at, call in self._calls:
             if spare_requests >= 0 and spare_tokens >= 0:
                 break
-            seconds = at + MINUTE - now
+            gone = at + MINUTE - now
+            for_requests = gone if spare_requests < 0 else for_requests
+            for_tokens = gone if spare_tokens < 0 else for_tokens
             spare_requests += call.requests
             spare_tokens += call.tokens
-        return seconds
+        return for_requests, for_tokens
 
     @staticmethod
     def _spare(limit: int, used: int, asked: int) -> float:

@@ -30,6 +30,7 @@ from providers.engine import Engine, ask_engine
 from providers.errors import SpeechError, UpstreamRejected, UpstreamTimeout
 from providers.forms import RegisteredVoiceForm
 from providers.models import CatalogueModel, CatalogueVoice, HealthReport, Provider, UsageMinute
+from providers.queue import Reason
 from providers.row_controls import RowControlsAdmin
 from providers.speech import ProviderConfig
 
@@ -43,6 +44,14 @@ ACTION_LABELS = {
     "load": gettext_lazy("Load the model"),
     "unload": gettext_lazy("Unload the model"),
     "reload": gettext_lazy("Reload the model"),
+}
+
+# What a request in the queue waits for, where that is more than its turn.
+PAUSES = {
+    Reason.REQUESTS: gettext_lazy("requests per minute"),
+    Reason.TOKENS: gettext_lazy("tokens per minute"),
+    Reason.DAY: gettext_lazy("the day's budget is spent"),
+    Reason.REST: gettext_lazy("the provider is left alone after failures, or as it asked"),
 }
 
 type Outcome = tuple[int, str]

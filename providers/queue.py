@@ -31,9 +31,20 @@ from providers.errors import (
 from providers.lane import Lane
 from providers.limits import NOTHING, Cost, StoredUsage
 from providers.speech import ProviderConfig
-from providers.tickets import Priority, Ticket, budget_spent, resting
+from providers.tickets import Priority, Reason, Ticket, Waiting, budget_spent, resting
 
-__all__ = ["NOTHING", "Cost", "Priority", "QueueRules", "QueueSnapshot", "SpeechQueue", "Ticket", "UsageLedger"]
+__all__ = [
+    "NOTHING",
+    "Cost",
+    "Priority",
+    "QueueRules",
+    "QueueSnapshot",
+    "Reason",
+    "SpeechQueue",
+    "Ticket",
+    "UsageLedger",
+    "Waiting",
+]
 
 RECENT_TICKETS = 200
 
@@ -48,14 +59,6 @@ class QueueRules:
     max_waiting: int = 1000
     deadline: float | None = 25.0
     begun: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """A waiting ticket and the seconds in which it may expect to start."""
-
-    ticket: Ticket
-    expected: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +166,7 @@ class SpeechQueue:
     def snapshot(self) -> QueueSnapshot:
         lanes = self._lanes.values()
         running = [ticket for lane in lanes for ticket in lane.running.values()]
-        waiting = [Waiting(ticket, expected) for lane in lanes for ticket, expected in lane.expectations()]
+        waiting = [one for lane in lanes for one in lane.expectations()]
         resting = [Resting(lane.provider, lane.rest(), lane.cooling()) for lane in lanes if lane.rest()]
         return QueueSnapshot(tuple(running), tuple(waiting), tuple(self._recent), tuple(resting))
 

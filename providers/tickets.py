@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 
 from providers.errors import DailyBudgetSpent, ProviderResting
 from providers.limits import Cost
@@ -16,6 +16,17 @@ from providers.speech import ProviderConfig
 class Priority(IntEnum):
     INTERACTIVE = 0
     BATCH = 1
+
+
+class Reason(StrEnum):
+    """What somebody waits for longest."""
+
+    PLACE = "place"
+    REQUESTS = "requests_per_minute"
+    TOKENS = "tokens_per_minute"
+    DAY = "day"
+    REST = "rest"
+    """The provider asked for a pause, or cools down."""
 
 
 @dataclass(eq=False, slots=True)
@@ -48,6 +59,15 @@ class Ticket:
     @property
     def waited(self) -> float:
         return (self.started_at or self.queued_at) - self.queued_at
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A waiting ticket, the seconds in which it may expect to start, and what it waits for."""
+
+    ticket: Ticket
+    expected: float
+    reason: Reason = Reason.PLACE
 
 
 def budget_spent(provider: ProviderConfig) -> DailyBudgetSpent:

@@ -6,10 +6,10 @@ import asyncio
 import ipaddress
 import socket
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import SimpleNamespace
 from typing import Any
 from urllib.request import getproxies_environment, proxy_bypass
@@ -30,12 +30,15 @@ PIECE_BYTES = 256 * 1024
 LOOKUPS_AT_ONCE = 8
 
 
-def make_transport(resolver: AbstractResolver | None = None) -> httpx.AsyncBaseTransport:
+def make_transport(resolver: AbstractResolver | None = None, *, public: bool = False) -> httpx.AsyncBaseTransport:
     """By way of the proxies that the environment names, for every host but loopback and those of `no_proxy`.
 
     `resolver` finds the addresses of names, in place of the system. AddressRefused where `providers.egress` says so.
+    With `public` only public addresses are called, and always directly: a proxy would resolve names by itself.
     """
-    direct = _Transport(resolver)
+    direct = _Transport(resolver, public=public)
+    if public:
+        return direct
     proxied = {scheme: _Transport(resolver, httpx.Proxy(url)) for scheme, url in _environment_proxies().items()}
     return _ProxiedTransport(direct, proxied) if proxied else direct
 
@@ -85,8 +88,9 @@ def _resolved(host: str, port: int, family: int, protocol: int, place: tuple[Any
 class _PermittedResolver(AbstractResolver):
     """Knows only those addresses of a name that may be called; AddressRefused when it has no others."""
 
-    def __init__(self, resolver: AbstractResolver) -> None:
+    def __init__(self, resolver: AbstractResolver, check: Callable[[str], None]) -> None:
         self._resolver = resolver
+        self._check = check
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
@@ -95,7 +99,7 @@ class _PermittedResolver(AbstractResolver):
         refused: AddressRefused | None = None
         for found in await self._resolver.resolve(host, port, family):
             try:
-                check_address(found["host"])
+                self._check(found["host"])
                 permitted.append(found)
             except AddressRefused as error:
                 refused = error
@@ -107,10 +111,10 @@ class _PermittedResolver(AbstractResolver):
         await self._resolver.close()
 
 
-def _permitted_socket(address: aiohttp.AddrInfoType) -> socket.socket:
+def _permitted_socket(check: Callable[[str], None], address: aiohttp.AddrInfoType) -> socket.socket:
     """The last check, of the very address that is connected to; digits in a URL never meet the resolver."""
     family, kind, protocol, _name, place = address
-    check_address(place[0])
+    check(place[0])
     return socket.socket(family, kind, protocol)
 
 
@@ -124,8 +128,11 @@ async def _note_reuse(session: aiohttp.ClientSession, context: SimpleNamespace, 
 class _Transport(AiohttpTransport):
     """aiohttp under httpx. A request whose pooled connection proves dead before any answer is sent once more."""
 
-    def __init__(self, resolver: AbstractResolver | None, proxy: httpx.Proxy | None = None) -> None:
+    def __init__(
+        self, resolver: AbstractResolver | None, proxy: httpx.Proxy | None = None, *, public: bool = False
+    ) -> None:
         super().__init__(verify=_tls_context(), proxy=proxy)
+        self._check = partial(check_address, public=public)
         self._own_resolver = _SystemResolver()
         self._resolver = resolver or self._own_resolver
 
@@ -143,8 +150,8 @@ class _Transport(AiohttpTransport):
             limit=POOL_CONNECTIONS,
             keepalive_timeout=KEEP_ALIVE_SECONDS,
             ssl=self.ssl_context,
-            resolver=_PermittedResolver(self._resolver) if guarded else self._resolver,
-            socket_factory=_permitted_socket if guarded else None,
+            resolver=_PermittedResolver(self._resolver, self._check) if guarded else self._resolver,
+            socket_factory=partial(_permitted_socket, self._check) if guarded else None,
         )
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:

@@ -66,9 +66,9 @@ def _facts(take: Take) -> list[tuple[str, str]]:
     return [(name, value) for name, value in known if value is not None]
 
 
-def drawn(levels: Sequence[int]) -> list[int]:
+def drawn(levels: Sequence[int], most: int = MOST_LINES) -> list[int]:
     """The levels that are shown: fewer than are stored, so that a page of takes stays light."""
-    step = max(-(-len(levels) // MOST_LINES), 1)
+    step = max(-(-len(levels) // most), 1)
     return [max(levels[start : start + step]) for start in range(0, len(levels), step)]
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from django.db.models import Q
 from django.utils.translation import gettext as _
 
-from banks.models import Character, Membership
+from banks.dictionary import rules_for
+from banks.models import Bank, Character, Membership
 from banks.roster import speaker_of
 from providers import adapters
 from studio.frozen import FrozenVoice
@@ -57,6 +58,12 @@ def freeze(character_id: int | None, bank: str) -> FrozenVoice | None:
     related = ("provider", "reference", "fallback__provider", "fallback__reference")
     found = Character.objects.filter(_able(), pk=character_id or 0).select_related(*related).first()
     return FrozenVoice.of(speaker_of(found, bank, {})) if found else None
+
+
+def pronounced(text: str, voice: FrozenVoice) -> str:
+    """The text as the dictionary of the voice's bank, which is known by its name, has it. PronunciationError."""
+    bank = Bank.objects.present().filter(name=voice.bank).first() if voice.bank else None
+    return rules_for(bank.pk if bank else None).apply(text, voice.language)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,5 @@
-"""What changes in projects, told to the pages that have them open, through the channel layer.
+"""What changes in projects, told to the pages that have them open, through the channel layer; and which takes of no
+project changed their state, told to whoever listens on the server's loop.
 
 A batch changes many lines in a moment: what comes within FLUSH_SECONDS is one message for each project.
 """
@@ -6,7 +7,7 @@ A batch changes many lines in a moment: what comes within FLUSH_SECONDS is one m
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from typing import Any, TypedDict
 from weakref import WeakKeyDictionary
@@ -81,3 +82,28 @@ def announce(project_id: int, lines: Collection[int] = (), *, structure: bool = 
     for loop, publisher in list(_publishers.items()):
         if loop.is_running():
             loop.call_soon_threadsafe(partial(publisher.note, project_id, lines, structure=structure))
+
+
+# Takes of no project.
+
+_listeners: WeakKeyDictionary[asyncio.AbstractEventLoop, list[Callable[[Collection[int]], None]]] = WeakKeyDictionary()
+
+
+def listen(told: Callable[[Collection[int]], None]) -> Callable[[], None]:
+    """Have `told` called on the running loop with the takes that begin or end; what is returned ends it."""
+    known = _listeners.setdefault(asyncio.get_running_loop(), [])
+    known.append(told)
+    return lambda: known.remove(told)
+
+
+def tell(takes: Collection[int]) -> None:
+    """On the loop."""
+    for told in list(_listeners.get(asyncio.get_running_loop(), ())):
+        told(takes)
+
+
+def announce_takes(takes: Collection[int]) -> None:
+    """From a thread. Where no server runs nobody listens."""
+    for loop in list(_listeners):
+        if loop.is_running():
+            loop.call_soon_threadsafe(tell, takes)

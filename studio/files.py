@@ -27,7 +27,7 @@ from providers.errors import SpeechError
 from providers.speech import PCM_SAMPLE_RATE, AudioFormat
 from providers.whole_files import PART, whole_file
 
-FOLDER = "takes"
+FOLDER, EXPORTS = "takes", "exports"
 # A file that no take names may be one that is just being finished; after so long it is not.
 ORPHAN_SECONDS = 3600.0
 RESERVE_BYTES = 64 * 1024 * 1024
@@ -103,8 +103,8 @@ def finished(spoken: bytes, format: AudioFormat) -> TakeFile:
     return TakeFile(spoken, format, measured.duration, rate, measured.waveform)
 
 
-def folder() -> Path:
-    return Path(private_storage().path(FOLDER))
+def folder(name: str = FOLDER) -> Path:
+    return Path(private_storage().path(name))
 
 
 def has_room() -> bool:
@@ -130,10 +130,10 @@ def storage_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise _translated(error) from error
+        raise translated(error) from error
 
 
-def _translated(error: OSError) -> StorageError:
+def translated(error: OSError) -> StorageError:
     if error.errno in _FULL:
         return StorageFull("The server's disk is full: make room on it, then try again.")
     return StorageFailed(f"The server can't write to its data folder: {error.strerror}. Tell its administrator.")
@@ -149,16 +149,18 @@ def remove_orphans(known: Callable[[list[str]], Iterable[str]]) -> int:
     before = time.time() - ORPHAN_SECONDS
     removed = 0
     for batch in batched(filter(lambda path: _modified(path) < before, _files()), 500):
-        used = set(known([f"{FOLDER}/{path.name}" for path in batch]))
-        removed += _remove(path for path in batch if f"{FOLDER}/{path.name}" not in used)
+        names = {f"{path.parent.name}/{path.name}": path for path in batch}
+        used = set(known(list(names)))
+        removed += _remove(path for name, path in names.items() if name not in used)
     return removed
 
 
 def _files() -> Iterator[Path]:
-    try:
-        yield from folder().iterdir()
-    except FileNotFoundError:
-        return
+    for name in (FOLDER, EXPORTS):
+        try:
+            yield from folder(name).iterdir()
+        except FileNotFoundError:
+            continue
 
 
 def _modified(path: Path) -> float:
@@ -175,5 +177,5 @@ def _remove(paths: Iterable[Path]) -> int:
             path.unlink()
             removed += 1
         except OSError as error:
-            logger.warning("A left-over file in %s can't be removed: %s", FOLDER, error.strerror)
+            logger.warning("A left-over file in %s can't be removed: %s", path.parent.name, error.strerror)
     return removed

@@ -17,8 +17,10 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
+from banks.dictionary import rules_for
 from banks.models import Character
 from banks.pieces import speakable
+from banks.pronunciation import PronunciationError
 from providers.speech import SPEED_MAX, SPEED_MIN, AudioFormat
 from studio.cast import Part, everybody, freeze
 from studio.frozen import MadeWith
@@ -105,15 +107,29 @@ class QuickForm(forms.Form):
             self.add_error("character", self.fields["character"].error_messages["invalid_choice"])
         if part and cleaned.get("instruction") and not _follows(part):
             self.add_error("instruction", _("This character can't follow instructions: leave it empty."))
+        self._pronounce(part, cleaned.get("text", ""))
         Take.objects.require_room(self.user)
         return cleaned
+
+    def _pronounce(self, part: Part | None, text: str) -> None:
+        if part is None or self._voice is None:
+            return
+        try:
+            self._spoken = rules_for(part.bank_id).apply(text, self._voice.language)
+        except PronunciationError as error:
+            self.add_error("text", error.message)
+            return
+        if text and not speakable(self._spoken):
+            self.add_error("text", _("The dictionary leaves no words to speak."))
 
     def take(self) -> Take:
         values = self.cleaned_data
         assert self._voice is not None
         made_with = MadeWith(self._voice, values["speed"], values["instruction"])
-        character = self.parts[values["character"]].character
-        take = Take.ask(self.user, values["text"], made_with, values["format"], character=character)
+        part = self.parts[values["character"]]
+        take = Take.ask(
+            self.user, values["text"], made_with, values["format"], spoken=self._spoken, character=part.character
+        )
         take.save()
         return take
 

@@ -15,7 +15,10 @@ from functools import cached_property
 
 from django.db import transaction
 
+from banks.dictionary import rules_for
+from banks.dictionary import rules_of as stored_rules
 from banks.pieces import speakable
+from banks.pronunciation import PronunciationError, Rules
 from studio.cast import CastVoice, voices_of
 from studio.frozen import MadeWith, content_hash
 from studio.models import Line, Project
@@ -28,6 +31,7 @@ class Terms:
     """What all lines of a project share, as it is now."""
 
     project: Project
+    rules: Rules
     voices: dict[int, CastVoice] = field(default_factory=dict)
 
     @classmethod
@@ -39,13 +43,13 @@ class Terms:
         else:
             asked = {line.character_id for line in lines}
         bank = project.bank.name if project.bank else ""
-        return cls(project, voices_of([pk for pk in asked if pk], bank))
+        return cls(project, rules_of(project), voices_of([pk for pk in asked if pk], bank))
 
     @cached_property
     def fingerprint(self) -> str:
         """Of all that makes a line of this project sound as it does, but for the line itself."""
         heard = {pk: content_hash("", MadeWith(one.voice), "") for pk, one in self.voices.items()}
-        known = json.dumps([sorted(heard.items()), self.project.format])
+        known = json.dumps([sorted(heard.items()), self.project.format, self.rules.fingerprint])
         return hashlib.sha256(known.encode()).hexdigest()
 
     def made_with(self, line: Line) -> MadeWith | None:
@@ -56,14 +60,19 @@ class Terms:
         return MadeWith(cast.voice, line.speed, line.instruction if cast.instructions else "")
 
     def spoken(self, line: Line) -> str:
-        """The text as it is sent."""
-        return line.text
+        """The text as it is sent. PronunciationError."""
+        cast = self._cast(line)
+        return self.rules.apply(line.text, cast.voice.language if cast else "")
 
     def wanted(self, line: Line) -> str:
         made_with = self.made_with(line)
         if made_with is None or not speakable(line.text):
             return ""
-        return content_hash(self.spoken(line), made_with, self.project.format)
+        try:
+            return content_hash(self.spoken(line), made_with, self.project.format)
+        except PronunciationError:
+            # What is asked for is not known: whatever is there is not it.
+            return ""
 
     def refusal(self, line: Line) -> str:
         """Why nobody can speak the character's lines now; empty when somebody can."""
@@ -72,6 +81,11 @@ class Terms:
 
     def _cast(self, line: Line) -> CastVoice | None:
         return self.voices.get(line.character_id or 0)
+
+
+def rules_of(project: Project) -> Rules:
+    """The project's own rules, then its bank's, then those for everybody."""
+    return Rules.joined(stored_rules(project.pronunciations.all()), rules_for(project.bank_id))
 
 
 def refresh(project: Project) -> int:

@@ -16,6 +16,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from banks.pieces import speakable
+from banks.pronunciation import PronunciationError
 from providers.queue import Priority
 from studio import events, runner
 from studio.freshness import Terms, refresh, renew
@@ -110,7 +111,11 @@ def _refusal(terms: Terms, line: Line) -> str:
         return _("There are no words to speak.")
     if terms.made_with(line) is None:
         return _("No character is chosen.")
-    return terms.refusal(line)
+    try:
+        spoken = terms.spoken(line)
+    except PronunciationError as error:
+        return error.message
+    return terms.refusal(line) or ("" if speakable(spoken) else _("The dictionary leaves no words to speak."))
 
 
 def _reuse(project: Project, lines: list[Line], outcome: Outcome) -> list[Line]:
@@ -132,13 +137,12 @@ def _reuse(project: Project, lines: list[Line], outcome: Outcome) -> list[Line]:
 def _take(project: Project, terms: Terms, line: Line, user: Any) -> Take:
     made_with = terms.made_with(line)
     assert made_with is not None, "lines without a character are left out"
-    spoken = terms.spoken(line)
     return Take.ask(
         user,
         line.text,
         made_with,
         project.format,
-        spoken="" if spoken == line.text else spoken,
+        spoken=terms.spoken(line),
         priority=Priority.BATCH.value,
         project=project,
         line=line,

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from studio import files
+from studio import files, import_drafts
 from studio.models import OPEN, Export, StudioSettings, Take
 
 logger = logging.getLogger(__name__)
@@ -35,6 +35,7 @@ def sweep() -> None:
         old = Export.objects.filter(created_at__lt=timezone.now() - timedelta(days=days)).exclude(state__in=OPEN)
         old.delete()
     files.remove_orphans(_known)
+    import_drafts.sweep()
 
 
 def _known(names: list[str]) -> set[str]:

@@ -120,13 +120,29 @@ def remove(project: Project, lines: LineQuerySet) -> int:
     """Delete lines; what is still spoken for them is cancelled, their takes stay in the archive."""
     pks = list(lines.values_list("pk", flat=True))
     with transaction.atomic():
-        waiting = list(Take.objects.open().filter(lines_asking__in=pks).values_list("pk", flat=True))
-        for start in range(0, len(pks), BATCH):
-            project.lines.filter(pk__in=pks[start : start + BATCH]).delete()
-        unasked = list(Take.objects.filter(pk__in=waiting, lines_asking=None).values_list("pk", flat=True))
+        unasked = _take_out(project, pks)
     runner.cancel(unasked)
     _tell(project, structure=True)
     return len(pks)
+
+
+def replace(project: Project, drafts: Sequence[Draft]) -> list[Line]:
+    """Other lines in place of all that there are; what is still spoken for those is cancelled. Not within a
+    transaction, since it waits for that. ValidationError, and they stay."""
+    with transaction.atomic():
+        _lock(project)
+        unasked = _take_out(project, list(project.lines.values_list("pk", flat=True)))
+        made = add(project, drafts)
+    runner.cancel(unasked)
+    return made
+
+
+def _take_out(project: Project, pks: Sequence[int]) -> list[int]:
+    """Delete lines; the open takes that nobody waits for any more."""
+    waiting = list(Take.objects.open().filter(lines_asking__in=pks).values_list("pk", flat=True))
+    for start in range(0, len(pks), BATCH):
+        project.lines.filter(pk__in=pks[start : start + BATCH]).delete()
+    return list(Take.objects.filter(pk__in=waiting, lines_asking=None).values_list("pk", flat=True))
 
 
 def assign(project: Project, lines: LineQuerySet, character: Character | None) -> int:

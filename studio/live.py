@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -12,14 +14,17 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from channels.middleware import BaseMiddleware
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY, get_user_model
+from django.core.exceptions import PermissionDenied
 from django.http.request import split_domain_port, validate_host
 from django.utils import translation
+
+logger = logging.getLogger(__name__)
 
 # At most ten messages a second reach a page.
 PAUSE_SECONDS = 0.1
 # How soon an open page notices that its session has ended or its person lost a right.
 RECHECK_SECONDS = 15.0
-SIGNED_OUT, FORBIDDEN = 4401, 4403
+SIGNED_OUT, FORBIDDEN, BROKEN = 4401, 4403, 4500
 
 
 class SameOrigin(BaseMiddleware):  # type: ignore[misc]  # untyped base
@@ -51,9 +56,11 @@ class LivePage(AsyncWebsocketConsumer):  # type: ignore[misc]  # untyped base
     """For signed-in people with one of the `permissions`. `render` is called in a thread whenever `changed` returns."""
 
     permissions: tuple[str, ...] = ()
+    whole = True
+    """Whether each message shows everything, so that one like the last need not be sent."""
 
     async def connect(self) -> None:
-        self._group = f"user-{self.scope['user'].pk}"
+        self._groups = [f"user-{self.scope['user'].pk}", *self.groups_of_page()]
         self._pushing: asyncio.Task[None] | None = None
         # Accepted first: a page only hears the code of a socket that was open.
         await self.accept()
@@ -62,26 +69,41 @@ class LivePage(AsyncWebsocketConsumer):  # type: ignore[misc]  # untyped base
         elif not await self._may_stay():
             await self.close(FORBIDDEN)
         else:
-            await self.channel_layer.group_add(self._group, self.channel_name)
+            for group in self._groups:
+                await self.channel_layer.group_add(group, self.channel_name)
             self._pushing = asyncio.create_task(self._push())
 
     async def disconnect(self, code: int) -> None:
         if self._pushing is not None:
             self._pushing.cancel()
             await asyncio.gather(self._pushing, return_exceptions=True)
-            await self.channel_layer.group_discard(self._group, self.channel_name)
+            for group in self._groups:
+                await self.channel_layer.group_discard(group, self.channel_name)
 
     async def account_closed(self, event: dict[str, Any]) -> None:
         await self.close(SIGNED_OUT)
+
+    def groups_of_page(self) -> Sequence[str]:
+        """Further groups of the channel layer that the page listens to."""
+        return ()
 
     async def changed(self) -> None:
         """Return once there is something new to show."""
         raise NotImplementedError
 
     def render(self) -> str:
+        """The next message; empty where there is nothing to say. PermissionDenied ends the page."""
         raise NotImplementedError
 
     async def _push(self) -> None:
+        try:
+            await self.close(await self._follow())
+        except Exception:
+            logger.exception("A live page was closed; it opens again by itself.")
+            await self.close(BROKEN)
+
+    async def _follow(self) -> int:
+        """Send what is new until the page has to end; the code that says why."""
         loop = asyncio.get_running_loop()
         checked, shown = loop.time(), ""
         while True:
@@ -91,12 +113,14 @@ class LivePage(AsyncWebsocketConsumer):  # type: ignore[misc]  # untyped base
             if loop.time() - checked >= RECHECK_SECONDS:
                 checked = loop.time()
                 if not await self._may_stay():
-                    await self.close(SIGNED_OUT)
-                    return
-            html = await database_sync_to_async(self._rendered)()
-            if html != shown:
-                shown = html
-                await self.send(text_data=html)
+                    return SIGNED_OUT
+            try:
+                text = await database_sync_to_async(self._rendered)()
+            except PermissionDenied:
+                return FORBIDDEN
+            if text and not (self.whole and text == shown):
+                shown = text
+                await self.send(text_data=text)
             await asyncio.sleep(PAUSE_SECONDS)
 
     def _rendered(self) -> str:

@@ -1,4 +1,4 @@
-"""Speaks takes on the server's loop, as many at once as their providers allow.
+"""Speaks takes on the server's loop, as many at once as their providers allow, and has exports made.
 
 A take's row is the record; the runner holds in memory only what it speaks right now. It claims queued takes: those that
 somebody waits for at once, those of batches never more than their provider can start. What a server that died left
@@ -26,10 +26,11 @@ from banks.storage import private_storage
 from providers.database import in_database
 from providers.engine import Engine, ask_engine
 from providers.errors import BadAudio, SpeechError
-from providers.queue import Priority, QueueRules
+from providers.queue import Priority, QueueRules, Reason
 from providers.speech import AudioFormat
 from studio import claims, events, files, housekeeping
 from studio.claims import Claim
+from studio.exporter import Exporter
 from studio.files import TakeFile
 from studio.finishing import Finisher
 from studio.models import Take, TakeState
@@ -79,6 +80,9 @@ class Stage:
 
     waiting: bool
     seconds: float
+    provider: str = ""
+    reason: Reason = Reason.PLACE
+    """What it waits for."""
 
 
 class Runner:
@@ -90,6 +94,7 @@ class Runner:
         self._awake = asyncio.Event()
         self._publisher = events.open_publisher()
         self._finisher = Finisher()
+        self._exporter = Exporter()
         self._storing: set[asyncio.Task[None]] = set()
         self.full = False
         """Whether batches wait for room on the disk."""
@@ -99,6 +104,7 @@ class Runner:
     def wake(self) -> None:
         """There is something new to do."""
         self._awake.set()
+        self._exporter.wake()
 
     async def stop(self, pks: Iterable[int]) -> None:
         """End the jobs of these takes and wait until they are at their end."""
@@ -112,17 +118,19 @@ class Runner:
         """Stop whatever is spoken now."""
         await self.stop(list(self._jobs))
 
-    def stages(self) -> dict[int, Stage]:
-        """By the take's primary key. What has no place in the queue, and waits for none, is not among them."""
+    def stages(self, project_id: int | None = None) -> dict[int, Stage]:
+        """By the take's primary key, of all or of a project's. What has no place in the queue, and waits for none, is
+        not among them."""
         queue, found = self._engine.queue, dict[int, Stage]()
         snapshot, now = queue.snapshot(), queue.clock.monotonic()
-        jobs: dict[Callable[[], object] | None, int] = {job.stop: pk for pk, job in self._jobs.items()}
+        asked = [job for job in self._jobs.values() if project_id in (None, job.take.project_id)]
+        jobs: dict[Callable[[], object] | None, int] = {job.stop: job.take.pk for job in asked}
         for waiting in snapshot.waiting:
             if pk := jobs.get(waiting.ticket.stop):
-                found[pk] = Stage(True, waiting.expected)
+                found[pk] = Stage(True, waiting.expected, waiting.ticket.provider.name, waiting.reason)
         for ticket in snapshot.running:
             if pk := jobs.get(ticket.stop):
-                found[pk] = Stage(False, now - (ticket.started_at or now))
+                found[pk] = Stage(False, now - (ticket.started_at or now), ticket.provider.name)
         return found
 
     async def close(self) -> None:
@@ -131,6 +139,7 @@ class Runner:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.gather(*self._storing, return_exceptions=True)
+        await self._exporter.close()
         await self._finisher.close()
         await events.close_publisher()
 
@@ -138,6 +147,7 @@ class Runner:
 
     async def _work(self) -> None:
         await _surely(housekeeping.recover)
+        self._exporter.open()
         while True:
             self._awake.clear()
             try:
@@ -173,7 +183,9 @@ class Runner:
         self._tell(job.take)
 
     def _tell(self, take: Take) -> None:
-        if take.project_id is not None:
+        if take.project_id is None:
+            events.tell([take.pk])
+        else:
             self._publisher.note(take.project_id, [] if take.line_id is None else [take.line_id])
 
     # Speaking.
@@ -229,6 +241,7 @@ class Runner:
         take = job.take
         wish = Wish(
             text=take.spoken or take.text,
+            pronounced=True,
             format=files.carrier(AudioFormat(take.format)),
             speed=take.made_with.speed,
             instructions=take.made_with.instruction,
@@ -309,12 +322,13 @@ def cancel(pks: Collection[int]) -> int:
     for loop, runner in _running() if running else ():
         asyncio.run_coroutine_threadsafe(runner.stop(running), loop).result()
     chosen.cancel()
+    events.announce_takes(pks)
     return count + len(running)
 
 
-def stages() -> dict[int, Stage]:
+def stages(project_id: int | None = None) -> dict[int, Stage]:
     async def work(engine: Engine) -> dict[int, Stage]:
         runner = current_runner()
-        return runner.stages() if runner else {}
+        return runner.stages(project_id) if runner else {}
 
     return ask_engine(work)

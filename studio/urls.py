@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 from django.contrib import admin
-from django.urls import path
+from django.urls import include, path
 
 from studio import views
 from studio.audio import audio
-from studio.pages import lines, projects
+from studio.pages import cast, exports, importing, lines, project_settings, projects, pronunciation
 
 app_name = "studio"
 _guard = admin.site.admin_view
@@ -16,5 +16,20 @@ urlpatterns = [
     path("takes/<int:pk>/", _guard(views.card), name="card"),
     path("takes/<int:pk>/audio", audio, name="audio"),
     path("projects/", _guard(projects.projects), name="projects"),
+    path("projects/new/", _guard(projects.add), name="new"),
     path("projects/<int:pk>/", _guard(lines.project), name="project"),
+    path("projects/<int:pk>/import/", _guard(importing.import_text), name="import"),
+    path("projects/<int:pk>/import/preview/", _guard(importing.preview), name="import_preview"),
+    path("projects/<int:pk>/cast/", _guard(cast.cast), name="cast"),
+    path("projects/<int:pk>/cast/<int:character>/listen/", cast.listen, name="cast_listen"),
+    path("projects/<int:pk>/exports/", _guard(exports.exports), name="exports"),
+    path("projects/<int:pk>/exports/<int:export>/", _guard(exports.export), name="export"),
+    path("projects/<int:pk>/exports/<int:export>/act/", _guard(exports.act), name="export_act"),
+    path("projects/<int:pk>/exports/<int:export>/file", exports.file, name="export_file"),
+    path("projects/<int:pk>/settings/", _guard(project_settings.settings), name="settings"),
+    path("projects/<int:pk>/people/", _guard(project_settings.people), name="people"),
+    path("projects/<int:pk>/copy/", _guard(project_settings.copy_project), name="copy"),
+    path("projects/<int:pk>/delete/", _guard(project_settings.delete_project), name="delete"),
+    path("projects/<int:pk>/pronunciation/", _guard(pronunciation.pronunciation), name="project-pronunciation"),
+    path("projects/<int:pk>/lines/", include("studio.pages.line_urls")),
 ]

@@ -8,12 +8,13 @@ import hypothesis
 import pytest
 
 from api import runtime
+from api.jobs import webhooks
 from api.throttling import windows
 from banks.models import Bank, Character, Membership
 from providers import catalogue
 from providers.models import Provider
 from providers.versions import bump
-from studio import runner
+from studio import exporter, runner
 from studio.runner import Runner
 from tests.live_server import InFlight, serve
 from tests.upstreams.serving import WAIT_SECONDS
@@ -34,7 +35,16 @@ def quiet_background() -> Iterator[None]:
         patch.setattr(catalogue, "FIRST_CHECK_SECONDS", 1e6)
         patch.setattr(Runner, "_clear_away", rest)
         patch.setattr(runner, "POLL_SECONDS", 1e6)
+        patch.setattr(exporter, "POLL_SECONDS", 1e6)
+        patch.setattr(webhooks, "POLL_SECONDS", 1e6)
         yield
+
+
+@pytest.fixture(autouse=True)
+def asleep_without_a_server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server lives on when the test that needed it is over: it must not speak what other tests queue."""
+    if not {"server", "application_url"} & set(request.fixturenames):
+        monkeypatch.setattr(runner, "_running", list)
 
 
 @pytest.fixture(scope="session")
@@ -64,6 +74,8 @@ def server(transactional_db: None, application_url: str, application: InFlight) 
 async def come_to_rest(running: runtime.Runtime) -> None:
     """End what still works, and write what waits to be written, so that none of it reaches the next test's database."""
     await running.runner.rest()
+    await running.webhooks.rest()
+    await running.watcher.rest()
     await running.recorder.flush()
     await running.engine.ledger.flush()
 

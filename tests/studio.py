@@ -108,5 +108,11 @@ def stored() -> set[str]:
     return {path.name for path in folder().iterdir()} if folder().exists() else set()
 
 
+def clear_files() -> None:
+    """What a test stored whose rows are rolled back."""
+    for path in folder().iterdir() if folder().is_dir() else ():
+        path.unlink()
+
+
 def file_of(take: Take) -> bytes:
     return Path(private_storage().path(take.file.name or "")).read_bytes()

@@ -9,7 +9,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
-from banks.models import Bank
+from banks.models import Bank, Pronunciation
 from benchmarks.measure_pages import paths
 from providers.models import Provider
 from tests.browser import NARROW, WIDE
@@ -19,6 +19,8 @@ STANDARD = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a"
 FURTHER = [
     "/admin/banks/bank/add/",
     "/admin/banks/character/add/",
+    "/admin/banks/pronunciation/add/",
+    "/admin/banks/pronunciation/try/?text=A+gif",
     "/admin/providers/provider/add/",
     "/admin/providers/provider/add/?kind=openai",
     "/admin/api/apikey/add/",
@@ -40,6 +42,8 @@ def violations(page: Page) -> list[str]:
 @pytest.mark.parametrize(("width", "dark"), [(WIDE, False), (NARROW, True)], ids=["wide-light", "narrow-dark"])
 def test_no_page_shuts_anybody_out(visit: Visit, house: Bank, width: int, dark: bool) -> None:  # noqa: F811
     fill_catalogue(Provider.objects.get(name="Studio"))
+    Pronunciation.objects.create(written="gif", spoken="jif")
+    Pronunciation.objects.create(written="hush", spoken="", bank=house)
     visitor = visit(width=width, dark=dark)
     found = {}
     for path in [*paths(), *FURTHER]:

@@ -25,7 +25,7 @@ from banks.bundle import read_manifest
 from banks.export_bank import export_bank
 from banks.images import avatar_image
 from banks.import_bank import import_bank, same_providers
-from banks.models import Bank, Character, Membership, ReferenceAudio
+from banks.models import Bank, Character, Membership, Pronunciation, ReferenceAudio
 from banks.roster import load_roster
 from banks.storage import private_storage
 from providers import adapters
@@ -107,7 +107,7 @@ def stored_files() -> set[str]:
 
 
 def rows() -> dict[str, int]:
-    kinds: list[type[models.Model]] = [Bank, Character, Membership, ReferenceAudio, Provider]
+    kinds: list[type[models.Model]] = [Bank, Character, Membership, Pronunciation, ReferenceAudio, Provider]
     return {kind.__name__: kind._default_manager.count() for kind in kinds}
 
 
@@ -200,6 +200,26 @@ class TestRoundTrip:
             everything = b"".join(archive.read(name) for name in archive.namelist())
             assert sorted(archive.namelist()) == ["avatars/2.webp", "manifest.json", "references/1.flac"]
         assert b"sk-secret" not in everything and b"10.1.2.3" not in everything
+
+    def test_the_rules_of_a_bank_go_along_and_those_for_everybody_do_not(self, admin: Client, stories: Bank) -> None:
+        rules: list[dict[str, Any]] = [
+            {"written": "Nguyễn", "spoken": "win", "language": "en"},
+            {"written": r"(\d+) ?km", "spoken": r"\1 kilometres", "is_pattern": True, "enabled": False},
+            {"written": "US", "spoken": "", "match_case": True},
+        ]
+        for rule in rules:
+            Pronunciation.objects.create(bank=stories, **rule)
+        Pronunciation.objects.create(written="gif", spoken="jif")
+        admin.post(IMPORT, upload(export_bank(stories)))
+        came = Bank.objects.get(name="Stories (2)")
+        kept = ("written", "spoken", "language", "is_pattern", "match_case", "enabled")
+        assert list(came.pronunciations.values(*kept)) == list(stories.pronunciations.values(*kept))
+        assert came.pronunciations.count() == 3 and Pronunciation.objects.count() == 7
+
+    def test_a_file_from_before_there_were_rules_is_read(self, admin: Client, stories: Bank) -> None:
+        old = with_manifest(export_bank(stories), lambda manifest: manifest.pop("pronunciations"))
+        admin.post(IMPORT, upload(old))
+        assert members(Bank.objects.get(name="Stories (2)")) == members(stories)
 
     def test_an_empty_bank(self, admin: Client) -> None:
         admin.post(IMPORT, upload(export_bank(Bank.objects.create(name="Nobody"))))
@@ -365,6 +385,11 @@ HOSTILE = {
 }
 
 
+RULE = {
+    "written": "gif", "spoken": "jif", "is_pattern": False, "language": "", "match_case": False, "enabled": True,
+}  # fmt: skip
+
+
 class TestHostileFiles:
     @pytest.mark.parametrize("name", HOSTILE)
     def test_it_is_refused_with_its_reason_and_nothing_is_stored(self, admin: Client, name: str) -> None:
@@ -418,8 +443,12 @@ class TestHostileFiles:
             lambda m: m["characters"][0].update(name="nul \0"),
             lambda m: m["characters"][0].update(description="d" * 20_001),
             lambda m: m["references"][0].update(may_be_cloned="yes"),
+            lambda m: m.update(pronunciations=None),
+            lambda m: m.update(pronunciations=[{"written": "a"}]),
+            lambda m: m.update(pronunciations=[{**RULE, "enabled": 1}]),
+            lambda m: m.update(pronunciations=[{**RULE, "spoken": "nul \0"}]),
         ],
-        ids=range(28),
+        ids=range(32),
     )
     def test_a_manifest_of_wrong_types(self, admin: Client, stories: Bank, change: Callable[[Any], Any]) -> None:
         packed = with_manifest(export_bank(stories), change)
@@ -441,8 +470,13 @@ class TestHostileFiles:
             (lambda m: m["characters"][0].update(fallback=0), "own fallback"),
             (lambda m: m["characters"][0].update(aliases=["a" * 101]), "aliases"),
             (lambda m: m["references"][0].update(name="n" * 101), "at most 100 characters"),
+            (lambda m: m.update(pronunciations=[RULE, RULE]), "pronunciations[1]: There is a rule for this already"),
+            (lambda m: m.update(pronunciations=[{**RULE, "written": " "}]), "pronunciations[0]: written: Enter a word"),
+            (lambda m: m.update(pronunciations=[{**RULE, "written": "(", "is_pattern": True}]), "can't be used"),
+            (lambda m: m.update(pronunciations=[{**RULE, "spoken": "x" * 201}]), "at most 200 characters"),
+            (lambda m: m.update(pronunciations=[RULE] * 2001), "at most 2000 rules"),
         ],
-        ids=range(11),
+        ids=range(16),
     )
     def test_what_no_form_would_take_either(
         self, admin: Client, stories: Bank, change: Callable[[Any], Any], reason: str
@@ -530,6 +564,17 @@ class TestRights:
         assert rows() == before
         assert person(*RIGHTS).post(IMPORT, upload(packed)).status_code == 302
         assert rows()["Bank"] == before["Bank"] + 1
+
+    def test_rules_take_rights_of_their_own(self, stories: Bank) -> None:
+        Pronunciation.objects.create(bank=stories, written="gif", spoken="jif")
+        page = f"/admin/banks/bank/{stories.pk}/export/"
+        sight = ["banks.view_bank", "banks.view_character", "banks.view_referenceaudio"]
+        assert person(*sight).get(page).status_code == 403
+        packed = person(*sight, "banks.view_pronunciation").get(page).content
+        assert "lack the right" in refusal(person(*RIGHTS).post(IMPORT, upload(packed)))
+        assert not Bank.objects.filter(name="Stories (2)").exists()
+        assert person(*RIGHTS, "banks.add_pronunciation").post(IMPORT, upload(packed)).status_code == 302
+        assert Bank.objects.get(name="Stories (2)").pronunciations.count() == 1
 
     def test_a_page_elsewhere_can_not_send_one(self, stories: Bank) -> None:
         strict = Client(enforce_csrf_checks=True)

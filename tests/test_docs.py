@@ -20,6 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 from urllib.parse import unquote
+from zipfile import ZipFile
 
 import httpx
 import pytest
@@ -40,6 +41,7 @@ from providers.errors import SpeechError, UpstreamFailed, UpstreamUnauthorized
 from providers.http import make_client
 from providers.speech import AudioFormat, Capabilities, ProviderConfig, SpeechRequest, TaskModeFields
 from tests.hearing import assert_heard
+from tests.native_api import make_user
 from tests.sounds import tone, wav_file
 from tests.upstreams.serving import serving
 
@@ -47,8 +49,9 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 README, CONTRIBUTING = ROOT / "README.md", ROOT / "CONTRIBUTING.md"
 API, CONFIGURATION = ROOT / "docs" / "api.md", ROOT / "docs" / "configuration.md"
-LAYERS = ("providers", "banks", "api", "neiroha_site")
+LAYERS = ("providers", "banks", "studio", "api", "neiroha_site")
 ADDRESS = "http://127.0.0.1:8976"
+JOBS = f"{ADDRESS}/v1/jobs"
 # What DRF raises for us, under its own codes.
 DRF_ERRORS = (drf.ParseError, drf.NotAuthenticated, drf.MethodNotAllowed, drf.UnsupportedMediaType)
 
@@ -168,7 +171,7 @@ class TestApi:
         for pattern in urlpatterns:
             path = re.sub(r"\(\?P<[^)]*\)", "{id}", str(pattern.pattern)).replace("/?", "").strip("^$")
             methods = set(pattern.callback.view_class.http_method_names)
-            served |= {(method.upper(), f"`/{path}`") for method in methods & {"get", "post"} if pattern.name}
+            served |= {(method.upper(), f"`/{path}`") for method in methods & {"get", "post", "delete"} if pattern.name}
         introduction = API.read_text().split("\n## ", 1)[0]
         documented = re.findall(r"^\| (\w+) \| \[(`[^`]+`)\]", introduction, re.MULTILINE)
         assert set(documented) == served
@@ -346,7 +349,7 @@ def answers() -> list[tuple[str, Any]]:
     """(command, answer) of every curl command in the API's page that the answer stands below."""
     found, listed = [], blocks(API)
     for asked, answered in zip(listed, listed[1:], strict=False):
-        if answered.language == "json":
+        if answered.language == "json" and JOBS not in asked.text:
             assert asked.language == "bash" and asked.section == answered.section
             found.append((asked.text, json.loads(answered.text)))
     return found
@@ -369,7 +372,7 @@ def sound_of_events(text: str) -> bytes:
     return b"".join(base64.b64decode(event["audio"]) for event in events[:-1])
 
 
-COMMANDS = [command for page in (README, API) for _section, command in curl_commands(page)]
+COMMANDS = [command for page in (README, API) for _section, command in curl_commands(page) if JOBS not in command]
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
@@ -397,6 +400,35 @@ class TestCurl:
         _, secret = ApiKey.objects.issue(name="documentation")
         said = run(["bash", "-c", command.replace(ADDRESS, fresh)], tmp_path, NEIROHA_KEY=secret)
         assert [bank["id"] for bank in json.loads(said)["data"]] == ["Neiroha"]
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+def test_the_curl_commands_of_jobs_in_their_order(fresh: str, tmp_path: Path) -> None:
+    (make, one, several, retry, cancel, listen, file, archive) = (
+        command for _section, command in curl_commands(API) if JOBS in command
+    )
+    _, secret = ApiKey.objects.issue(name="documentation", owner_id=make_user().pk)
+    known = {"NEIROHA_KEY": secret}
+
+    def curl(command: str) -> str:
+        return run(["bash", "-c", command.replace(ADDRESS, fresh)], tmp_path, **known)
+
+    job = json.loads(curl(make))
+    known["JOB"] = job["id"]
+    shown = next(json.loads(block.text) for block in blocks(API, "json") if block.section == "Making a job")
+    assert shape(job) == shape(shown) and job["counts"] == shown["counts"]
+    assert curl(listen).split("event: ")[-1].startswith("done")
+    assert json.loads(curl(one))["status"] == "completed"
+    assert [listed["id"] for listed in json.loads(curl(several))["data"]] == [job["id"]]
+    assert json.loads(curl(retry))["error"]["code"] == "nothing_to_retry"
+    assert json.loads(curl(cancel)) == json.loads(curl(one))
+    curl(file)
+    curl(archive)
+    texts = [text["input"] for text in json.loads(shlex.split(make)[shlex.split(make).index("-d") + 1])["inputs"]]
+    assert_heard(texts[0], (tmp_path / "line-1.wav").read_bytes())
+    with ZipFile(tmp_path / "all.zip") as opened:
+        assert opened.namelist() == ["0000-line-1.wav", "0001.wav", "manifest.json"]
+        assert_heard(texts[1], opened.read("0001.wav"))
 
 
 class TestSdks:

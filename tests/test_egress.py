@@ -87,7 +87,7 @@ def test_odd_forms_of_an_allowed_address(host: str) -> None:
 @pytest.mark.parametrize("host", ["localhost", "tts", "gpu-box.lan", "voxcpm_1", "169.254.example", "face.b00c", ""])
 def test_names_are_checked_when_they_are_resolved(host: str) -> None:
     check_host(host)
-    with pytest.raises(AddressRefused, match="Providers may not be there"):
+    with pytest.raises(AddressRefused, match="Nothing may be called there"):
         check_address(host)
 
 
@@ -204,7 +204,7 @@ async def test_a_name_of_refused_addresses_only(
     async with make_client(FakeResolver(speech_example=[addresses])) as client:
         with pytest.raises(ProviderUnavailable) as caught:
             await list_models(client, named(url, "speech.example"))
-    assert caught.value.message == f"The address of Faraway leads to {reason}, where no provider may be."
+    assert caught.value.message == f"The address of Faraway leads to {reason}, which may not be called."
     assert caught.value.permanent
     assert caught.value.__cause__ is not None
     assert upstream.requests == []
@@ -270,7 +270,7 @@ async def test_an_address_in_digits_is_checked_where_it_is_called(
 @pytest.mark.parametrize("host", ["169.254.169.254", "[fe80::1]", "[fd00:ec2::254]", "0xa9fea9fe", "255.255.255.255"])
 async def test_refused_addresses_are_not_tried(host: str) -> None:
     async with make_client() as client:
-        with pytest.raises(ProviderUnavailable, match="where no provider may be"):
+        with pytest.raises(ProviderUnavailable, match="which may not be called"):
             await list_models(client, f"http://{host}:9")
 
 
@@ -325,7 +325,7 @@ async def proxy(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[OpenAIUpstream
 )
 async def test_a_proxy_is_not_asked_for_refused_addresses(proxy: OpenAIUpstream, host: str) -> None:
     async with make_client() as client:
-        with pytest.raises(ProviderUnavailable, match="where no provider may be"):
+        with pytest.raises(ProviderUnavailable, match="which may not be called"):
             await list_models(client, f"http://{host}")
     assert proxy.requests == []
 

@@ -59,10 +59,10 @@ def states(project: Project) -> list[str]:
     return [line.state for line in project.lines.with_state()]
 
 
-def spoken(project: Project) -> None:
+def spoken(project: Project, seconds: float = 0.1) -> None:
     """Everything that waits, as if somebody had spoken it."""
     for take in Take.objects.claim(list(project.takes.queued().values_list("pk", flat=True))):
-        assert take.complete(finished(wav_file(tone(24_000, 0.1), 24_000), AudioFormat.WAV))
+        assert take.complete(finished(wav_file(tone(24_000, seconds), 24_000), AudioFormat.WAV))
 
 
 def test_lines_stand_where_they_are_put(play: Project) -> None:

@@ -8,16 +8,21 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import Model
 from django.test import Client
 from django.utils import timezone
 
 from api.models import Access, ApiKey, Scope, ServerSettings
-from api.native.urls import VIEWSETS
+from api.native.urls import STUDIO, VIEWSETS
 from api.throttling import windows
-from banks.models import Bank, Character, Membership, ReferenceAudio
+from banks.models import Bank, Character, Membership, Pronunciation, ReferenceAudio
 from neiroha_site.roles import Role, set_role
 from providers.models import CatalogueModel, CatalogueVoice, Provider
+from studio.export_options import ExportOptions, What
+from studio.freshness import refresh
+from studio.models import Export, Line, Project, Take
 from tests.native_api import Caller, answer, code, keyed, make_user, param, session, without_limits
+from tests.studio import queued
 
 # Each resource with the model permission's stem, a body to make one and a change.
 RESOURCES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
@@ -27,6 +32,7 @@ RESOURCES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "banks": ("banks.{}_bank", {"name": "New"}, {"active": False}),
     "characters": ("banks.{}_character", {"name": "New", "provider": 1}, {"speed": 2}),
     "memberships": ("banks.{}_membership", {"bank": 1, "character": 2}, {"position": 2}),
+    "pronunciations": ("banks.{}_pronunciation", {"written": "New", "spoken": "Knew"}, {"enabled": False}),
     "references": ("banks.{}_referenceaudio", {}, {"name": "x"}),
     "keys": ("api.{}_apikey", {"name": "New"}, {"name": "x"}),
 }
@@ -53,11 +59,23 @@ def rows() -> dict[str, int]:
         "memberships": Membership.objects.create(bank=bank, character=heart),
         "voices": CatalogueVoice.objects.create(provider=provider, external_id="a", by_hand=True),
         "models": CatalogueModel.objects.create(provider=provider, external_id="a", by_hand=True),
+        "pronunciations": Pronunciation.objects.create(written="Nguyen", spoken="win"),
         "references": ReferenceAudio.objects.create(name="Ann"),
         "keys": ApiKey.objects.issue(name="Key", owner_id=User.objects.create(username="other").pk)[0],
     }
     assert set(made) == set(VIEWSETS) == set(RESOURCES)
-    return {name: row.pk for name, row in made.items()}
+    project = Project.objects.create(pk=1, name="Play", kind="dialogue", owner=User.objects.get(username="other"))
+    studio: dict[str, Any] = {
+        "projects": project,
+        "lines": Line.objects.create(project=project, position=1, text="One."),
+        "exports": Export.objects.create(
+            project=project, owner=project.owner, options_json=ExportOptions(What.AUDIO, "mp3").as_json()
+        ),
+        "takes": queued(project.owner, heart),
+    }
+    assert set(studio) == set(STUDIO)
+    refresh(project)  # as every look at its lines does
+    return {name: row.pk for name, row in (made | studio).items()}
 
 
 def every_route(rows: dict[str, int]) -> list[tuple[str, str, Any]]:
@@ -73,6 +91,7 @@ def every_route(rows: dict[str, int]) -> list[tuple[str, str, Any]]:
         row = f"{name}/{rows[name]}/"
         routes += [("GET", f"{name}/", None), ("POST", f"{name}/", body)]
         routes += [("GET", row, None), ("PATCH", row, change), ("DELETE", row, None)]
+    routes += studio_routes(rows)
     for name, path in (("providers", "restore"), ("banks", "restore"), ("characters", "restore"), ("keys", "revoke")):
         routes.append(("POST", f"{name}/{rows[name]}/{path}/", None))
     provider = f"providers/{rows['providers']}/"
@@ -81,14 +100,41 @@ def every_route(rows: dict[str, int]) -> list[tuple[str, str, Any]]:
     return routes
 
 
+def studio_routes(rows: dict[str, int]) -> list[tuple[str, str, Any]]:
+    project, line, export = (f"{name}/{rows[name]}/" for name in ("projects", "lines", "exports"))
+    return [
+        *(("GET", f"{name}/", None) for name in STUDIO),
+        *(("GET", f"{name}/{rows[name]}/", None) for name in STUDIO),
+        ("GET", f"{project}counts/", None),
+        ("GET", f"{export}file/", None),
+        ("GET", f"takes/{rows['takes']}/audio/", None),
+        ("POST", "projects/", {"name": "New", "kind": "phase"}),
+        ("PATCH", project, {"name": "x"}),
+        ("POST", f"{project}duplicate/", None),
+        ("POST", f"{project}generate/", {"want": "all"}),
+        ("POST", f"{project}cancel/", {}),
+        ("POST", f"{project}import/", {"text": "Anna: Hello."}),
+        ("POST", "lines/", {"project": 1, "lines": [{"text": "Two."}]}),
+        ("PATCH", line, {"text": "x"}),
+        ("POST", "lines/move/", {"project": 1, "lines": [rows["lines"]]}),
+        ("POST", "exports/", {"project": 1, "what": "files"}),
+        ("POST", f"{export}cancel/", None),
+        ("DELETE", export, None),
+        ("DELETE", line, None),
+        ("DELETE", project, None),
+    ]
+
+
 def snapshot() -> list[Any]:
-    models = (Provider, CatalogueVoice, CatalogueModel, Bank, Character, Membership, ReferenceAudio, ApiKey)
+    models: tuple[type[Model], ...] = (Provider, CatalogueVoice, CatalogueModel, Bank, Character, Membership)
+    models += (Pronunciation, ReferenceAudio, ApiKey, Project, Line, Export, Take)
     kept = [list(model._default_manager.order_by("pk").values()) for model in models]
     return [*kept, ServerSettings.objects.values_list("queue_limit", flat=True).get()]
 
 
 def all_rights() -> list[str]:
     rights = {right.format(verb) for right, _body, _change in RESOURCES.values() for verb in VERBS}
+    rights |= {f"studio.{verb}_{model}" for verb in VERBS for model in ("project", "take")}
     return [*rights, "api.view_serversettings", "api.change_serversettings"]
 
 
@@ -370,6 +416,7 @@ def test_a_long_list_takes_few_queries(name: str, rows: dict[str, int], django_a
         Membership.objects.create(bank=bank, character=row)
         Provider.objects.create(name=f"Provider {number}", kind="embedded")
         Bank.objects.create(name=f"Bank {number}", default_character=row)
+        Pronunciation.objects.create(written=f"Word {number}", bank=bank)
         ReferenceAudio.objects.create(name=f"Recording {number}")
         ApiKey.objects.issue(name=f"Key {number}")[0].banks.add(bank)
         for kind in (CatalogueVoice, CatalogueModel):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -16,16 +17,25 @@ from django.core.management import CommandError, call_command
 from api.models import ApiKey, Scope
 from api.native.docs import schema
 from api.native.filters import Ordering
-from api.native.urls import VIEWSETS
+from api.native.urls import STUDIO, VIEWSETS
 from banks.models import Bank, Character, ReferenceAudio
 from neiroha_site.first_run import make_default_bank
 from providers.models import Provider
+from studio.models import Export, Project
 from tests.admin_pages import recording
 from tests.native_api import make_user
+from tests.projects import voiced
+from tests.studio import clear_files
 from tests.test_docs import ADDRESS, ROOT, blocks, rows, run, shape, ticked
 
 REST = ROOT / "docs" / "rest.md"
 PAGING = {"limit", "offset", "ordering"}
+
+
+@pytest.fixture(autouse=True)
+def no_files() -> Iterator[None]:
+    yield
+    clear_files()
 
 
 def routes() -> list[Any]:
@@ -53,7 +63,7 @@ def test_every_model_permission_is_one() -> None:
 def test_every_filter_and_ordering() -> None:
     documented = {ticked(row[0])[0]: (set(ticked(row[1])), ticked(row[2])) for row in rows(REST, "Lists")}
     served = {}
-    for name, viewset in VIEWSETS.items():
+    for name, viewset in (VIEWSETS | STUDIO).items():
         fields = viewset.query_class().fields
         ordering = fields["ordering"]
         assert isinstance(ordering, Ordering)
@@ -101,8 +111,13 @@ def test_the_commands_do_what_they_are_there_for(server: str, tmp_path: Path) ->
             mine = re.sub(rf"{word}\d+", f"{word}{row.pk}", mine)
         mine = re.sub(r'"banks": \[\d+\]', f'"banks": [{bank.pk}]', mine)
         mine = re.sub(r'"character": \d+', f'"character": {newest.pk}', mine)
+        if project := Project.objects.order_by("-pk").first():
+            mine = re.sub(r'(projects/|"project": |project=)\d+', rf"\g<1>{project.pk}", mine)
+            mine = mine.replace('"Bob": 1', f'"Bob": {newest.pk}')
+            if "/exports/" in mine:
+                voiced(project, owner, newest, "Spoken before.")
         said = json.loads(run(["bash", "-c", mine], tmp_path, NEIROHA_KEY=secret))
-        assert ("error" in said) == (shown is not None and "error" in shown), (command, said)
+        assert (set(said) == {"error"}) == (shown is not None and "error" in shown), (command, said)
         if shown is not None:
             assert shape(filled(said, shown)) == shape(shown)
             assert "error" not in shown or said == shown
@@ -110,6 +125,8 @@ def test_the_commands_do_what_they_are_there_for(server: str, tmp_path: Path) ->
     assert Character.objects.get(name="Narrator").memberships.count() == 1
     assert ReferenceAudio.objects.get().name == "Ann"
     assert ApiKey.objects.get(name="Kitchen").owner == owner
+    assert Project.objects.get().lines.filter(speaker="Bob", instruction="softly").exists()
+    assert Export.objects.get().options_json["format"] == "m4b"
 
 
 @pytest.mark.django_db

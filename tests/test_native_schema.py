@@ -10,6 +10,8 @@ import hypothesis
 import pytest
 import requests
 import schemathesis
+from django.contrib.auth.models import User
+from django.core.files.base import ContentFile
 from django.utils import timezone
 from hypothesis import strategies
 from schemathesis.checks import not_a_server_error
@@ -20,14 +22,18 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from api.models import Access, ApiKey, Scope, ServerSettings
+from api.models import Access, ApiKey, Job, JobItem, Scope, ServerSettings
 from api.native.docs import schema
-from banks.models import Bank, Character, Membership, ReferenceAudio
+from banks.models import Bank, Character, Membership, Pronunciation, ReferenceAudio
 from neiroha_site.first_run import make_default_bank
 from providers.models import CatalogueModel, CatalogueVoice, HealthReport, Provider
 from providers.versions import bump
+from studio.export_options import ExportOptions, What
+from studio.models import Export, Project
 from tests.admin_pages import recording
 from tests.native_api import make_user
+from tests.projects import voiced
+from tests.studio import clear_files, done
 
 EXAMPLES = 8
 CHECKS = [
@@ -39,6 +45,12 @@ CHECKS = [
 ]
 # Operations that examples may miss: one needs an upload, another a request that runs.
 FEW = 6
+
+
+def spoken_job(owner: User, key: ApiKey, character: Character) -> Job:
+    job = Job.objects.create(owner=owner, key=key)
+    JobItem.objects.create(job=job, index=0, voice_id="voice_0", take=done(owner, character))
+    return job
 
 
 class House:
@@ -58,12 +70,14 @@ class House:
             "providers": provider.pk,
             "characters": character.pk,
             "banks": bank.pk,
+            "pronunciations": Pronunciation.objects.create(written="Nguyen", spoken="win").pk,
             "references": reference.pk,
             "memberships": Membership.objects.get().pk,
             "models": CatalogueModel.objects.create(**entry).pk,
             "voices": CatalogueVoice.objects.create(**entry).pk,
             "keys": ApiKey.objects.issue(name="Spare", owner_id=self.owner.pk)[0].pk,
             "queue": 1,
+            **self.studio(character),
         }
         # What examples would hardly ever hit on their own. Nothing listens at the address: none leads anywhere else.
         self.known: dict[str, Any] = {
@@ -74,11 +88,25 @@ class House:
             "voice": "Heart",
             "kind": provider.kind,
             "time_zone": "UTC",
+            # Refused at once: nothing is sent anywhere.
+            "webhook_url": "http://127.0.0.1:9/",
         }
+        self.job = spoken_job(self.owner, self.keys[Scope.MANAGE][0], character)
+        self.known |= {"project": self.rows["projects"], "after": self.rows["lines"], "before": self.rows["lines"]}
         HealthReport.objects.create(provider=provider, checked_at=timezone.now(), reachable=True)
         self.statuses: dict[str, set[int]] = defaultdict(set)
         self.session = requests.Session()
         self.session.trust_env = False
+
+    def studio(self, speaker: Character) -> dict[str, int]:
+        """A project with a line that has audio, and an export of it."""
+        project = Project.objects.create(name="Play", kind="dialogue", owner=self.owner, format="wav")
+        (line,) = voiced(project, self.owner, speaker, "One.")
+        options = ExportOptions(What.AUDIO, "mp3").as_json()
+        export = Export(project=project, owner=self.owner, options_json=options, state="done")
+        export.file.save("a.mp3", ContentFile(b"sound"))
+        assert line.take
+        return {"projects": project.pk, "lines": line.pk, "exports": export.pk, "takes": line.take.pk}
 
     def restore(self) -> None:
         """What an example may have switched off is on again, and the keys are what they were."""
@@ -99,6 +127,7 @@ def house(server: str) -> Iterator[House]:
     made.restore()
     yield made
     made.session.close()
+    clear_files()
 
 
 def operations() -> list[Any]:
@@ -108,13 +137,15 @@ def operations() -> list[Any]:
     return sorted(found, key=lambda one: (one.path.startswith("/api/"), one.method == "delete", one.path, one.method))
 
 
-def cases(operation: Any, rows: dict[str, int]) -> Any:
+def cases(operation: Any, house: House) -> Any:
     """As described and not as described; half of them for the row that there is."""
     fixed: dict[str, Any] = {}
     if "{id}" in operation.path:
-        fixed = {"path_parameters": {"id": rows[operation.path.split("/")[2]]}}
+        fixed = {"path_parameters": {"id": house.rows[operation.path.split("/")[2]]}}
     elif "{model_id}" in operation.path:
         fixed = {"path_parameters": {"model_id": "Neiroha"}}
+    elif "{job_id}" in operation.path:
+        fixed = {"path_parameters": {"job_id": house.job.public_id}}
     modes = (schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE)
     return strategies.one_of(
         *(operation.as_strategy(mode, **fixed) for mode in modes), *(operation.as_strategy(mode) for mode in modes)
@@ -132,7 +163,7 @@ def each_case(house: House, examples: int, check: Callable[[Any], None]) -> None
             phases=[hypothesis.Phase.generate],
             suppress_health_check=list(hypothesis.HealthCheck),
         )
-        @hypothesis.given(case=cases(operation, house.rows))
+        @hypothesis.given(case=cases(operation, house))
         def run(case: Any) -> None:
             check(case)
 
@@ -141,7 +172,10 @@ def each_case(house: House, examples: int, check: Callable[[Any], None]) -> None
 
 def call(house: House, case: Any, secret: str = "") -> Any:
     if isinstance(case.body, dict):
-        case.body |= {name: value for name, value in house.known.items() if type(case.body.get(name)) is type(value)}
+        known = {name: value for name, value in house.known.items() if type(case.body.get(name)) is type(value)}
+        if case.operation.path.startswith("/api/projects"):
+            known.pop("kind", None)  # of projects, not of providers
+        case.body |= known
     if case.operation.path.startswith(("/api/settings", "/api/keys")):
         house.restore()
     headers = {"Authorization": f"Bearer {secret}"} if secret else {}

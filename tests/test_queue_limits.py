@@ -24,7 +24,7 @@ from providers.errors import (
     UpstreamUnauthorized,
 )
 from providers.limits import COOL_SECONDS, FAILURES_TO_COOL, NOTHING, Cost, StoredUsage
-from providers.queue import Priority, QueueRules, SpeechQueue
+from providers.queue import Priority, QueueRules, Reason, SpeechQueue
 from providers.speech import ProviderConfig
 from tests.fake_clock import FakeClock, settle
 
@@ -415,6 +415,37 @@ async def test_the_snapshot_tells_who_runs_waits_and_was() -> None:
         await calls.clock.advance(120)
         recent = {ticket.source: (ticket.outcome, ticket.message) for ticket in calls.queue.snapshot().recent}
         assert recent == {"a": ("left", ""), "b": ("done", ""), "x": ("upstream_failed", "oops")}
+
+
+@pytest.mark.parametrize(
+    ("limits", "tokens", "reason", "expected"),
+    [
+        ({"max_concurrency": 1}, (1, 1), Reason.PLACE, 2),
+        ({"requests_per_minute": 1}, (1, 1), Reason.REQUESTS, 60),
+        ({"tokens_per_minute": 10}, (8, 8), Reason.TOKENS, 60),
+        ({"requests_per_minute": 9, "tokens_per_minute": 10}, (8, 8), Reason.TOKENS, 60),
+        ({"requests_per_minute": 1, "tokens_per_minute": 100}, (8, 8), Reason.REQUESTS, 60),
+        ({"requests_per_day": 1}, (1, 1), Reason.DAY, 12 * 3600),
+        ({"tokens_per_day": 10, "requests_per_minute": 1}, (8, 8), Reason.DAY, 12 * 3600),
+    ],
+)
+async def test_a_wait_says_what_it_is_for(
+    limits: dict[str, Any], tokens: tuple[int, int], reason: Reason, expected: float
+) -> None:
+    async with desk(**limits) as calls:
+        await calls.ask("a", tokens[0], batch=True, hold=asyncio.Event())
+        await calls.ask("b", tokens[1], batch=True)
+        (waiting,) = calls.queue.snapshot().waiting
+        assert waiting.reason is reason
+        assert waiting.expected == pytest.approx(expected, abs=5)
+
+
+async def test_a_wait_for_a_resting_provider_says_so() -> None:
+    async with desk() as calls:
+        await calls.ask("a", error=UpstreamBusy("Slow down.", retry_after=30))
+        await calls.ask("b", batch=True)
+        (waiting,) = calls.queue.snapshot().waiting
+        assert waiting.reason is Reason.REST and waiting.expected >= 30
 
 
 LIMITS = st.fixed_dictionaries(

@@ -32,6 +32,7 @@ from studio.runner import TakeBroken
 from studio.views import A_PAGE
 from tests.conftest import add_character
 from tests.hearing import assert_heard
+from tests.projects import RIGHTS
 from tests.studio import (
     ACT,
     PRODUCER,
@@ -730,4 +731,4 @@ def test_every_code_and_right_of_ours_is_documented() -> None:
     expected = {error.code: "no" if error.permanent else "yes" for error in own} | {"interrupted": "yes"}
     assert {row[0].strip("`"): row[1] for row in documented("When a take fails")} == expected
     rights = {row[0].strip("`") for row in documented("Who may do what")}
-    assert rights == {*PRODUCER, "studio.change_studiosettings"}
+    assert rights == {*PRODUCER, *RIGHTS, "studio.change_studiosettings"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -23,6 +24,8 @@ Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 PREFIX = "/api/"
 UPLOADS = "/api/references"
+# Whole books, as JSON.
+_IMPORTS = re.compile(r"/api/projects/[0-9]{1,19}/import/?", re.ASCII)
 RECORD = "neiroha.record"
 # A form with the largest reference recording, and some room.
 UPLOAD_BYTES = 32 * 1024 * 1024
@@ -73,7 +76,7 @@ def _body_limit(scope: Scope, controls: Controls | None) -> int:
     """Uploads have a limit of their own; all else has that of the settings, where there is one."""
     content_type = dict(scope["headers"]).get(b"content-type", b"").lower()
     uploads = scope["path"].startswith(UPLOADS) and content_type.startswith(b"multipart/form-data")
-    if uploads or controls is None:
+    if uploads or controls is None or _IMPORTS.fullmatch(scope["path"]):
         return UPLOAD_BYTES
     return min(controls.max_body_bytes or UPLOAD_BYTES, UPLOAD_BYTES)
 

@@ -28,9 +28,9 @@ class NeirohaSchema(AutoSchema):
 
     def _error_statuses(self) -> list[int]:
         """What every operation of its kind can end in, apart from 405 and from what stops the whole server."""
-        native = self.path.startswith("/api/")
+        native, jobs = self.path.startswith("/api/"), self.path.startswith("/v1/jobs")
         found = {400, 503} if not self.get_auth() else {400, 401, 429, 503}
-        if native:
+        if native or jobs:
             found |= {403}
         if "{" in self.path:
             found |= {404}
@@ -42,7 +42,18 @@ class NeirohaSchema(AutoSchema):
             found |= {409}
         if self.path.endswith("/fetch/"):
             found |= {502}
+        if jobs:
+            found |= self._error_statuses_of_jobs()
         return sorted(found)
+
+    def _error_statuses_of_jobs(self) -> set[int]:
+        if self.path.endswith("/audio/"):
+            # Not spoken yet, or gone; and what speech itself may have ended in.
+            return {409, 410, 416, 500, 507}
+        if self.path.endswith("/retry/"):
+            return {409, 507}
+        # No such voice, or no such job to list from; another body under the same Idempotency-Key.
+        return {"POST": {404, 422, 507}, "GET": {404}}.get(str(self.method), set())
 
 
 def short_paths(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:

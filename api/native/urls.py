@@ -5,7 +5,23 @@ from typing import Any
 from django.urls import re_path
 from rest_framework.routers import SimpleRouter
 
-from api.native import banks, catalogue, characters, docs, keys, providers, queue, references, settings, views
+from api.native import (
+    banks,
+    catalogue,
+    characters,
+    docs,
+    exports,
+    keys,
+    lines,
+    projects,
+    pronunciations,
+    providers,
+    queue,
+    references,
+    settings,
+    takes,
+    views,
+)
 
 router = SimpleRouter()
 router.trailing_slash = "/?"  # a slash at the end makes no difference
@@ -16,10 +32,17 @@ VIEWSETS: dict[str, Any] = {
     "banks": banks.BankViewSet,
     "characters": characters.CharacterViewSet,
     "memberships": banks.MembershipViewSet,
+    "pronunciations": pronunciations.PronunciationViewSet,
     "references": references.ReferenceViewSet,
     "keys": keys.KeyViewSet,
 }
-for name, viewset in VIEWSETS.items():
+STUDIO: dict[str, Any] = {
+    "projects": projects.ProjectViewSet,
+    "lines": lines.LineViewSet,
+    "exports": exports.ExportViewSet,
+    "takes": takes.TakeViewSet,
+}
+for name, viewset in (VIEWSETS | STUDIO).items():
     router.register(name, viewset, basename=f"native-{name}")
 
 urlpatterns = [

@@ -14,3 +14,5 @@ class Kind:
     """A name of the shell's symbol font."""
     line_template: ClassVar[str]
     """Paints one line on the project's page."""
+    turns: ClassVar[bool] = False
+    """Whether an imported text is read as `Name: text` turns, rather than cut into segments."""

@@ -12,3 +12,4 @@ class Dialogue(Kind):
     description = _("Characters who talk with each other, turn by turn, as in a chat.")
     icon = "forum"
     line_template = "studio/projects/line_dialogue.html"
+    turns = True

@@ -9,6 +9,7 @@ from studio.models.projects import (
     LineQuerySet,
     LineState,
     Project,
+    ProjectPronunciation,
     ProjectQuerySet,
 )
 from studio.models.settings import LONGEST_TEXT, MEGABYTE, StudioSettings
@@ -28,6 +29,7 @@ __all__ = [
     "LineQuerySet",
     "LineState",
     "Project",
+    "ProjectPronunciation",
     "ProjectQuerySet",
     "StudioSettings",
     "Take",

@@ -6,11 +6,13 @@ from typing import Any, Self
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import Case, Count, F, Q, Value, When
+from django.db.models import Case, Count, F, Q, Sum, Value, When
+from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 
+from banks.dictionary import PronunciationRule
 from banks.models import Bank, Character
 from providers.speech import SPEED_MAX, SPEED_MIN, AudioFormat
 from studio.models.takes import OPEN, Take, TakeState
@@ -77,6 +79,10 @@ class Project(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def is_managed_by(self, user: Any) -> bool:
+        """Whether this person may delete it and choose its people."""
+        return bool(user.is_superuser or user.pk == self.owner_id)
+
     def touch(self) -> None:
         Project.objects.filter(pk=self.pk).update(changed_at=timezone.now())
 
@@ -117,6 +123,12 @@ class LineQuerySet(models.QuerySet["Line"]):
     def counts(self) -> dict[str, int]:
         """How many lines are in each state; a state of none is left out."""
         return dict(self.order_by().annotate(counted=_state()).values_list("counted").annotate(count=Count("pk")))
+
+    def measures(self) -> dict[str, tuple[int, float]]:
+        """Of each state that there is: how many lines are in it, and the seconds of their audio."""
+        stated = self.order_by().annotate(counted=_state()).values_list("counted")
+        found = stated.annotate(count=Count("pk"), seconds=Sum("take__duration"))
+        return {state: (count, seconds or 0.0) for state, count, seconds in found}
 
     def shown(self) -> Self:
         """With all that a row of a page reads."""
@@ -189,3 +201,28 @@ class CastEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.speaker} / {self.character}"
+
+
+class ProjectPronunciation(PronunciationRule):
+    """Goes before the rules of the bank and those for everybody."""
+
+    project = models.ForeignKey(
+        Project, on_delete=models.CASCADE, related_name="pronunciations", verbose_name=_("project")
+    )
+
+    class Meta(PronunciationRule.Meta):
+        abstract = False
+        verbose_name = _("pronunciation of a project")
+        verbose_name_plural = _("pronunciations of projects")
+        constraints = [
+            models.UniqueConstraint(
+                "project",
+                "written",
+                Lower("language"),
+                name="project_pronunciation_once",
+                violation_error_message=_("There is a rule for this already."),
+            )
+        ]
+
+    def siblings(self) -> models.QuerySet[Any]:
+        return ProjectPronunciation.objects.filter(project=self.project)

@@ -22,7 +22,7 @@ from providers.errors import QueueCancelled, SpeechError
 from providers.models import Provider
 from providers.queue import Priority
 from providers.speech import AudioFormat
-from studio.cast import freeze
+from studio.cast import freeze, pronounced
 from studio.files import TakeFile, quota_spent, write
 from studio.frozen import MadeWith, content_hash
 from studio.models.settings import MEGABYTE, StudioSettings
@@ -276,7 +276,7 @@ class Take(models.Model):
         return cls(
             owner=owner,
             text=text,
-            spoken=spoken,
+            spoken="" if spoken == text else spoken,
             made_with_json=made_with.as_json(),
             format=format,
             provider_id=made_with.voice.provider_id,
@@ -301,10 +301,13 @@ class Take(models.Model):
         return Take.objects.settle([Ending.failed(self, error)]) != [None]
 
     def again(self, owner: Any) -> Take:
-        """Another attempt, with the character as it is now, or as it was where it can't be asked any more."""
+        """Another attempt, with character and dictionary as they are now, or as they were where the character can't be
+        asked any more."""
         was = self.made_with
-        made_with = replace(was, voice=freeze(self.character_id, was.voice.bank) or was.voice)
-        again = Take.ask(owner, self.text, made_with, self.format, spoken=self.spoken, character_id=self.character_id)
+        voice = freeze(self.character_id, was.voice.bank)
+        spoken = self.spoken if voice is None or self.project_id else pronounced(self.text, voice)
+        made_with = replace(was, voice=voice or was.voice)
+        again = Take.ask(owner, self.text, made_with, self.format, spoken=spoken, character_id=self.character_id)
         again.save()
         return again
 

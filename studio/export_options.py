@@ -1,0 +1,103 @@
+"""How an export is made, as its row keeps it: JSON in `Export.options_json`, read nowhere but here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
+from typing import Any, Self
+
+from django.db import models
+from django.db.models import Count, F, Q
+from django.utils.translation import gettext_lazy as _
+
+from providers.audio import LOUDNESS, Target
+from providers.audio.merge import GAP_MAX
+from studio.models import LineQuerySet
+
+GAP_MS, CHAPTER_GAP_MS = 400, 1500
+GAP_MAX_MS = round(GAP_MAX * 1000)
+
+
+class What(models.TextChoices):
+    AUDIO = "audio", _("One audio file")
+    FILES = "files", _("A file for each line, in a zip")
+    SUBTITLES = "subtitles", _("Subtitles")
+
+
+class Subtitles(StrEnum):
+    SRT = "srt"
+    VTT = "vtt"
+
+
+ZIP = "zip"
+CONTENT_TYPES = {ZIP: "application/zip", Subtitles.SRT: "application/x-subrip", Subtitles.VTT: "text/vtt"}
+FORMATS: dict[What, tuple[str, ...]] = {
+    What.AUDIO: tuple(Target),
+    What.FILES: (ZIP,),
+    What.SUBTITLES: tuple(Subtitles),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """How many of some lines have no audio, and audio that is stale."""
+
+    total: int
+    missing: int
+    stale: int
+
+    @classmethod
+    def of(cls, lines: LineQuerySet) -> Material:
+        stale = ~Q(take=None) & ~Q(take__content_hash=F("wanted"))
+        counted = lines.order_by().aggregate(
+            total=Count("pk"), missing=Count("pk", Q(take=None)), stale=Count("pk", stale)
+        )
+        return cls(**counted)
+
+    def heard(self, *, only_done: bool) -> int:
+        """How many are part of an export."""
+        return self.total - self.missing - (self.stale if only_done else 0)
+
+
+@dataclass(frozen=True, slots=True)
+class ExportOptions:
+    """`format` is one of FORMATS for `what`, and the file's suffix. Gaps are milliseconds of silence, which subtitles
+    count too so that they fit the merged audio; `chapter_gap_ms` stands before a line that begins a chapter in place
+    of `gap_ms`. `loudness` is LUFS; None leaves it as it is. `only_done` leaves out stale audio; lines without any are
+    always left out. `speaker_prefix`: subtitles say who speaks."""
+
+    what: What
+    format: str
+    gap_ms: int = GAP_MS
+    chapter_gap_ms: int = CHAPTER_GAP_MS
+    loudness: float | None = LOUDNESS
+    only_done: bool = False
+    speaker_prefix: bool = False
+
+    @classmethod
+    def read(cls, stored: Mapping[str, Any]) -> Self:
+        values = {each.name: stored[each.name] for each in fields(cls) if each.name in stored}
+        return cls(**values | {"what": What(values["what"])})
+
+    def as_json(self) -> dict[str, Any]:
+        return {**asdict(self), "what": self.what.value, "format": str(self.format)}
+
+    @property
+    def target(self) -> Target:
+        """Of merged audio."""
+        return Target(self.format)
+
+    @property
+    def content_type(self) -> str:
+        return self.target.content_type if self.what is What.AUDIO else CONTENT_TYPES[self.format]
+
+    def chosen(self, lines: LineQuerySet) -> LineQuerySet:
+        """The lines that are part of it, in order; each has a take."""
+        heard = lines.exclude(take=None).order_by("position", "pk")
+        return heard.filter(take__content_hash=F("wanted")) if self.only_done else heard
+
+
+def content_types() -> list[str]:
+    """Of all files that an export may be."""
+    return sorted({ExportOptions(what, one).content_type for what, formats in FORMATS.items() for one in formats})

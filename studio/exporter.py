@@ -1,0 +1,173 @@
+"""Makes the exports that are asked for, one after the other, in a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from banks.storage import private_storage
+from providers.audio import Cancelled
+from providers.database import in_database
+from providers.errors import SpeechError
+from providers.speech import PCM_SAMPLE_RATE, AudioFormat
+from studio import files
+from studio.export_files import ExportLine, Gaps, slots_of, write_merged, write_subtitles, write_zip
+from studio.export_options import ExportOptions, What
+from studio.models import MEGABYTE, Export, Line, StudioSettings, TakeState
+from studio.models.takes import bytes_used
+
+logger = logging.getLogger(__name__)
+
+# How soon exports are noticed that nobody told of.
+POLL_SECONDS = 5.0
+# How often a page sees how far it is, and it is seen whether it is still wanted.
+NOTE_SECONDS = 1.0
+# Of the whole, measuring where each line lies, before a zip or subtitles are written.
+_MEASURED = 0.5
+
+
+class ExportBroken(SpeechError):
+    code = "internal_error"
+
+
+class Exporter:
+    """Belongs to one event loop; what `close` interrupts is made anew by the next server."""
+
+    def __init__(self) -> None:
+        self._awake = asyncio.Event()
+        self._closing = threading.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def open(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._work())
+
+    def wake(self) -> None:
+        self._awake.set()
+
+    async def close(self) -> None:
+        self._closing.set()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _work(self) -> None:
+        while True:
+            self._awake.clear()
+            try:
+                while (export := await in_database(Export.objects.claim_next)) is not None:
+                    await in_database(make, export, self._closing)
+            except Exception:
+                # Whatever it was, the next export may be made.
+                logger.exception("An export could not be made; the next try is in %d seconds.", POLL_SECONDS)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(POLL_SECONDS):
+                    await self._awake.wait()
+
+
+class _Watch:
+    """Notes how far a running export is, and learns from its row whether it is still wanted."""
+
+    def __init__(self, export: Export, closing: threading.Event) -> None:
+        self._export, self._closing = export, closing
+        self._noted, self._unwanted = time.monotonic(), False
+
+    def progress(self, fraction: float) -> None:
+        now = time.monotonic()
+        if now - self._noted >= NOTE_SECONDS:
+            self._noted = now
+            running = Export.objects.filter(pk=self._export.pk, state=TakeState.RUNNING)
+            self._unwanted = running.update(progress=min(max(fraction, 0.0), 1.0)) != 1
+
+    def measuring(self, fraction: float) -> None:
+        self.progress(_MEASURED * fraction)
+
+    def writing(self, fraction: float) -> None:
+        self.progress(_MEASURED + (1 - _MEASURED) * fraction)
+
+    def cancelled(self) -> bool:
+        return self._unwanted or self._closing.is_set()
+
+
+def make(export: Export, closing: threading.Event) -> None:
+    """Make a running export to its end; where the server is `closing`, the next one does it from the beginning."""
+    options = ExportOptions.read(export.options_json)
+    name = f"{secrets.token_hex(16)}.{options.format}"
+    path = files.folder(files.EXPORTS) / name
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        duration = _written(export, options, path, _Watch(export, closing))
+        _keep(export, path, f"{files.EXPORTS}/{name}", duration)
+    except Cancelled:
+        # Its row says so already, or it stays as it is for the next server.
+        return
+    except SpeechError as error:
+        export.fail(error)
+    except OSError as error:
+        export.fail(files.translated(error))
+    except Exception:
+        logger.exception("Export %d failed.", export.pk)
+        export.fail(ExportBroken("Neiroha itself failed; the server's log says how."))
+
+
+def _written(export: Export, options: ExportOptions, path: Path, watch: _Watch) -> float | None:
+    """Write the file; the seconds of what is heard in it."""
+    lines = export_lines(export, options)
+    gaps = Gaps(options.gap_ms / 1000, options.chapter_gap_ms / 1000)
+    title, cancelled = export.project.name, watch.cancelled
+    if options.what is What.AUDIO:
+        author = export.project.owner.get_full_name() or export.project.owner.get_username()
+        merged = write_merged(
+            lines,
+            path,
+            options.target,
+            gaps=gaps,
+            progress=watch.progress,
+            cancelled=cancelled,
+            title=title,
+            author=author,
+            loudness=options.loudness,
+        )
+        return merged.duration
+    slots = slots_of(lines, gaps, progress=watch.measuring, cancelled=cancelled)
+    if options.what is What.FILES:
+        write_zip(lines, slots, path, progress=watch.writing, cancelled=cancelled, title=title)
+    else:
+        write_subtitles(lines, slots, path, options.format, speakers=options.speaker_prefix)
+    return slots[-1].end if slots else None
+
+
+def export_lines(export: Export, options: ExportOptions) -> list[ExportLine]:
+    """As they are now, in order, each with its number in the project."""
+    numbers = {pk: number for number, pk in enumerate(export.project.lines.values_list("pk", flat=True), start=1)}
+    chosen = options.chosen(export.project.lines.all()).select_related("take", "character")
+    return [_export_line(numbers[line.pk], line) for line in chosen.defer("take__waveform", "take__made_with_json")]
+
+
+def _export_line(number: int, line: Line) -> ExportLine:
+    take: Any = line.take
+    return ExportLine(
+        index=number,
+        speaker=line.character.name if line.character else line.speaker,
+        text=take.text,
+        path=Path(private_storage().path(take.file.name)),
+        format=AudioFormat(take.format),
+        duration=take.duration or 0.0,
+        chapter=line.chapter,
+        sample_rate=PCM_SAMPLE_RATE,
+    )
+
+
+def _keep(export: Export, path: Path, name: str, duration: float | None) -> None:
+    """Let the row name the file, where it is still wanted and its owner's quota has room for it."""
+    size, quota = path.stat().st_size, StudioSettings.load().quota_mb
+    if quota and bytes_used(export.owner_id) + size > quota * MEGABYTE:
+        path.unlink(missing_ok=True)
+        raise files.quota_spent(quota)
+    if not export.end(TakeState.DONE, file=name, size=size, duration=duration, progress=1.0):
+        path.unlink(missing_ok=True)

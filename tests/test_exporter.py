@@ -1,0 +1,152 @@
+"""Exports that are asked for are made, by a server, from the lines as they are."""
+
+from __future__ import annotations
+
+import io
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+from django.contrib.auth.models import User
+
+from banks.models import Bank, Character
+from banks.storage import private_storage
+from providers.models import Provider
+from studio import exporter, exports, files, housekeeping
+from studio.export_options import ExportOptions, What
+from studio.generate import Want, generate
+from studio.lines import Draft, add
+from studio.models import Export, Project, StudioSettings, TakeState
+from tests.conftest import add_character
+from tests.hearing import assert_heard
+from tests.projects import voiced
+from tests.studio import somebody
+from tests.test_api_streams import eventually
+
+pytestmark = pytest.mark.django_db(transaction=True)
+AUDIO = ExportOptions(What.AUDIO, "mp3", gap_ms=200)
+
+
+@pytest.fixture(autouse=True)
+def empty_folders() -> Iterator[None]:
+    yield
+    for name in (files.FOLDER, files.EXPORTS):
+        for path in files.folder(name).iterdir() if files.folder(name).is_dir() else ():
+            path.unlink()
+
+
+@pytest.fixture
+def ann() -> User:
+    return somebody("ann", superuser=True)
+
+
+@pytest.fixture
+def tales(db: None) -> Bank:
+    return Bank.objects.create(name="Tales")
+
+
+@pytest.fixture
+def heart(tales: Bank) -> Character:
+    return add_character(tales, Provider.objects.create(name="Embedded", kind="embedded"), "Heart")
+
+
+@pytest.fixture
+def script(ann: User, tales: Bank) -> Project:
+    return Project.objects.create(name="Script", kind="phase", owner=ann, bank=tales, format="wav")
+
+
+def made(export: Export) -> Export:
+    """Here and now, as the server's exporter does it."""
+    running = Export.objects.claim_next()
+    assert running is not None and running.pk == export.pk
+    exporter.make(running, threading.Event())
+    export.refresh_from_db()
+    return export
+
+
+def content(export: Export) -> bytes:
+    return Path(private_storage().path(export.file.name or "")).read_bytes()
+
+
+def stored() -> list[str]:
+    folder = files.folder(files.EXPORTS)
+    return [path.name for path in folder.iterdir()] if folder.is_dir() else []
+
+
+def test_a_project_is_spoken_and_exported_by_the_server(
+    server: str, script: Project, heart: Character, ann: User
+) -> None:
+    texts = ["The quick brown fox jumps over the lazy dog.", "Then it walks home through the quiet evening woods."]
+    add(script, [Draft(one, character_id=heart.pk) for one in texts])
+    generate(script, script.lines.all(), Want.MISSING, ann)
+    eventually(lambda: script.lines.counts() == {"done": 2})
+    export = exports.ask(script, ann, AUDIO)
+    eventually(lambda: not Export.objects.get(pk=export.pk).is_open)
+    export.refresh_from_db()
+    assert (export.state, export.error) == (TakeState.DONE, "")
+    assert export.size == len(content(export)) and (export.duration or 0) > 4
+    assert_heard(" ".join(texts), content(export))
+
+
+def test_a_zip_holds_a_file_for_each_line(script: Project, heart: Character, ann: User) -> None:
+    voiced(script, ann, heart, "One.", "Two.", "Three.")
+    export = made(exports.ask(script, ann, ExportOptions(What.FILES, "zip")))
+    assert export.state == TakeState.DONE
+    with ZipFile(io.BytesIO(content(export))) as archive:
+        manifest = json.loads(archive.read("manifest.json"))
+        assert [line["text"] for line in manifest["lines"]] == ["One.", "Two.", "Three."]
+        assert {line["file"] for line in manifest["lines"]} <= set(archive.namelist())
+
+
+def test_subtitles_follow_the_real_durations(script: Project, heart: Character, ann: User) -> None:
+    voiced(script, ann, heart, "One.", "Two.", seconds=0.5)
+    export = made(exports.ask(script, ann, ExportOptions(What.SUBTITLES, "srt", gap_ms=250)))
+    assert content(export).decode().splitlines()[1] == "00:00:00,000 --> 00:00:00,500"
+    assert content(export).decode().splitlines()[5] == "00:00:00,750 --> 00:00:01,250"
+
+
+def test_what_was_cancelled_leaves_nothing(script: Project, heart: Character, ann: User) -> None:
+    voiced(script, ann, heart, "One.")
+    export = exports.ask(script, ann, AUDIO)
+    running = Export.objects.claim_next()
+    assert running is not None
+    assert exports.cancel(Export.objects.filter(pk=export.pk)) == 1
+    exporter.make(running, threading.Event())
+    export.refresh_from_db()
+    assert export.state == TakeState.CANCELLED and stored() == []
+
+
+def test_a_closing_server_leaves_the_export_to_the_next(script: Project, heart: Character, ann: User) -> None:
+    voiced(script, ann, heart, "One.", "Two.")
+    export, closing = exports.ask(script, ann, AUDIO), threading.Event()
+    closing.set()
+    running = Export.objects.claim_next()
+    assert running is not None
+    exporter.make(running, closing)
+    export.refresh_from_db()
+    assert export.state == TakeState.RUNNING and stored() == []
+    housekeeping.recover()
+    assert made(export).state == TakeState.DONE
+
+
+def test_a_line_whose_file_is_gone_is_named(script: Project, heart: Character, ann: User) -> None:
+    voiced(script, ann, heart, "One.", "Two.")
+    export = exports.ask(script, ann, AUDIO)
+    second = script.lines.all()[1].take
+    assert second is not None
+    Path(private_storage().path(second.file.name or "")).unlink()
+    made(export)
+    assert export.state == TakeState.FAILED and "Line 2" in export.error
+    assert stored() == []
+
+
+def test_an_export_beyond_the_quota_fails_with_the_reason(script: Project, heart: Character, ann: User) -> None:
+    voiced(script, ann, heart, "One.", seconds=12)
+    StudioSettings.load()
+    StudioSettings.objects.update(quota_mb=1)
+    export = made(exports.ask(script, ann, ExportOptions(What.AUDIO, "wav")))
+    assert (export.state, export.error_code) == (TakeState.FAILED, "quota_spent")
+    assert stored() == []
