@@ -20,7 +20,7 @@ import httpx
 import pytest
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, close_old_connections
+from django.db import IntegrityError, close_old_connections, transaction
 from django.utils import timezone
 
 from banks.models import Bank, Character, Membership, ReferenceAudio
@@ -465,6 +465,7 @@ def test_a_full_disk_ends_in_a_clear_failed_take(ann: User, stories: Bank) -> No
 def test_a_fault_of_our_own_ends_the_take_and_is_logged(
     ann: User, heart: Character, caplog: pytest.LogCaptureFixture
 ) -> None:
+    @transaction.atomic
     def broken() -> Take:
         take = queued(ann, heart)
         Take.objects.filter(pk=take.pk).update(made_with_json={"voice": "not a voice"})
