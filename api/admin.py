@@ -175,7 +175,10 @@ class RequestLogAdmin(ModelAdmin[RequestLog]):
 
     list_display = ["at", "method", "path", "status", "error_code", "key_name", "bank", "character", "total_ms"]
     list_filter = [StatusFilter, ("at", admin.DateFieldListFilter), ("key_name", admin.AllValuesFieldListFilter)]
-    search_fields = ["request_id", "path", "error_code", "character", "address"]
+    # There may be a million rows, and no index would help to find what stands in the middle.
+    search_fields = ["=request_id", "^path", "^error_code", "^address", "^character"]
+    search_help_text = gettext_lazy("A request id, or how a path, an error, an address or a character's name begins.")
+    list_per_page = 50
     show_full_result_count = False
     actions_list = ["clear"]
 

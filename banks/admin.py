@@ -112,6 +112,7 @@ class CharacterAdmin(LiveChecks[Character], CharacterPagesAdmin):
     list_filter = [ArchivedFilter, BankFilter, "enabled", "task_mode", ProviderFilter]
     search_fields = ["name", "description", "voice", "aliases"]
     readonly_fields = ["thumbnail", "reference_player"]
+    list_per_page = 50
     inlines = [BanksInline]
 
     class Media:

@@ -119,9 +119,10 @@ def rules_of(rows: models.QuerySet[Any]) -> Rules:
 
 
 def rules_for(bank_id: int | None) -> Rules:
-    """What holds for a bank's characters: its own rules, then those for everybody."""
-    own = Pronunciation.objects.filter(bank=bank_id) if bank_id else Pronunciation.objects.none()
-    return Rules.joined(rules_of(own), rules_of(Pronunciation.objects.filter(bank=None)))
+    """What holds for a bank's characters: its own rules, then those for everybody. One query."""
+    rows = list(Pronunciation.objects.filter(models.Q(bank=None) | models.Q(bank=bank_id), enabled=True))
+    # Sorting keeps the order within each scope.
+    return Rules(tuple(row.rule() for row in sorted(rows, key=lambda row: row.bank_id is None)))
 
 
 def rules_by_bank() -> tuple[Rules, dict[int, Rules]]:

@@ -140,7 +140,8 @@ class BankForm(_BankModelForm):
 
 
 def selectable_characters(current: int | None = None) -> QuerySet[Character]:
-    return Character.objects.filter(Q(archived_at=None, enabled=True) | Q(pk=current))
+    """With no more than their names: there may be thousands."""
+    return Character.objects.filter(Q(archived_at=None, enabled=True) | Q(pk=current)).only("name")
 
 
 class MembershipForm(_MembershipModelForm):

@@ -6,11 +6,14 @@ import random
 from dataclasses import dataclass
 from datetime import timedelta
 
+from django.contrib.auth.models import User
 from django.utils import timezone
 
 from api.models import ApiKey, RequestLog, hash_key
 from banks.models import Bank, Character, Membership, Pronunciation
 from providers.models import CatalogueVoice, HealthReport, Provider, UsageMinute
+from studio.frozen import FrozenVoice, MadeWith
+from studio.models import Take, TakeState
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +24,10 @@ class Size:
     characters: int = 1_000
     log_rows: int = 100_000
     keys: int = 20
+    takes: int = 20_000
 
 
-SMALL = Size(providers=4, voices=40, banks=6, characters=30, log_rows=60, keys=4)
+SMALL = Size(providers=4, voices=40, banks=6, characters=30, log_rows=60, keys=4, takes=60)
 SIZES = {"large": Size(), "small": SMALL}
 
 
@@ -54,6 +58,7 @@ def seed(size: Size) -> None:
     )
     _seed_voices(size, providers)
     _seed_api(size, providers, dice)
+    _seed_takes(size, providers, dice)
 
 
 def _seed_voices(size: Size, providers: list[Provider]) -> None:
@@ -91,6 +96,33 @@ def _seed_api(size: Size, providers: list[Provider], dice: random.Random) -> Non
                 audio_ms=4000,
             )
             for number in range(size.log_rows)
+        ),
+        batch_size=2000,
+    )
+
+
+def _seed_takes(size: Size, providers: list[Provider], dice: random.Random) -> None:
+    """Of one person, without files."""
+    owner, now = User.objects.create(username="speaker"), timezone.now()
+    characters = list(Character.objects.order_by("pk")[:200])
+    made_with = MadeWith(FrozenVoice("Character 0", "Bank 0", providers[0].pk, "Provider 0", "embedded")).as_json()
+    Take.objects.bulk_create(
+        (
+            Take(
+                owner=owner,
+                text=f"Sentence {number}, which somebody wanted to hear.",
+                character=dice.choice(characters),
+                provider=providers[0],
+                made_with_json=made_with,
+                format="wav",
+                state=dice.choice([TakeState.DONE, TakeState.DONE, TakeState.FAILED]),
+                file=f"takes/{number}.wav",
+                size=96_000,
+                duration=2.0,
+                waveform=[40] * 400,
+                created_at=now - timedelta(minutes=3 * number),
+            )
+            for number in range(size.takes)
         ),
         batch_size=2000,
     )

@@ -143,7 +143,8 @@ def active_banks() -> list[dict[str, Any]]:
         character__provider__enabled=True, character__provider__archived_at=None
     )
     members: dict[int, list[dict[str, str]]] = {}
-    for place in speaking.select_related("character").order_by("position", "pk"):
+    shown = speaking.select_related("character").only("bank_id", "character__name", "character__avatar")
+    for place in shown.order_by("position", "pk"):
         members.setdefault(place.bank_id, []).append(_member(place.character))
     return [
         {"bank": bank, "url": reverse("admin:banks_bank_change", args=[bank.pk]), "members": members.get(bank.pk, [])}

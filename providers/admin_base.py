@@ -31,11 +31,16 @@ else:
     from unfold.admin import TabularInline as UnfoldTabularInline
     from unfold.widgets import UnfoldAdminExpandableTextareaWidget
 
+    from providers.long_select import LongSelect
+
     def _without_links(field):
         """No menus beside a choice: adding asks for a kind first, and deleting archives, both on pages of their own."""
         if isinstance(field and field.widget, RelatedFieldWidgetWrapper):
             field.widget = field.widget.widget
         return field
+
+    def _long_choice():
+        return {"widget": LongSelect(), "empty_label": gettext_lazy("Select value")}
 
     class ModelAdmin(UnfoldModelAdmin):
         formfield_overrides = {models.TextField: {"widget": UnfoldAdminExpandableTextareaWidget}}
@@ -45,6 +50,9 @@ else:
 
         def formfield_for_dbfield(self, db_field, request, **kwargs):
             return _without_links(super().formfield_for_dbfield(db_field, request, **kwargs))
+
+        def formfield_for_foreignkey(self, db_field, request, **kwargs):
+            return super().formfield_for_foreignkey(db_field, request, **{**_long_choice(), **kwargs})
 
         def get_action_choices(self, request, default_choices=None, action_location=ActionLocation.CHANGE_LIST):
             """Unfold's own does not know the location that Django passes."""
@@ -60,6 +68,9 @@ else:
 
         def formfield_for_dbfield(self, db_field, request, **kwargs):
             return _without_links(super().formfield_for_dbfield(db_field, request, **kwargs))
+
+        def formfield_for_foreignkey(self, db_field, request, **kwargs):
+            return super().formfield_for_foreignkey(db_field, request, **{**_long_choice(), **kwargs})
 
         def __class_getitem__(cls, models: object) -> type[TabularInline]:
             return cls

@@ -28,6 +28,10 @@ class Part:
         return f"{self.bank_id}-{self.character.pk}"
 
 
+# What choosing among thousands of characters takes; whoever speaks reads the rest.
+_SHOWN = ("name", "aliases", "provider__kind")
+
+
 def _able(prefix: str = "") -> Q:
     values = {
         "enabled": True,
@@ -45,12 +49,12 @@ def everybody() -> list[Part]:
     places = (
         Membership.objects.filter(_able("character__"), bank__archived_at=None)
         .select_related("bank", "character__provider")
-        .defer("character__provider__api_key")
+        .only("position", "bank__name", *(f"character__{name}" for name in _SHOWN))
         .order_by("bank__position", "bank", "position", "pk")
     )
     rest = Character.objects.filter(_able()).exclude(pk__in=Character.objects.filter(in_bank).values("pk"))
     parts = [Part(place.bank_id, place.bank.name, place.character) for place in places]
-    return parts + [Part(0, "", one) for one in rest.select_related("provider").defer("provider__api_key")]
+    return parts + [Part(0, "", one) for one in rest.select_related("provider").only(*_SHOWN)]
 
 
 def freeze(character_id: int | None, bank: str) -> FrozenVoice | None:

@@ -21,6 +21,7 @@ from banks.dictionary import rules_for
 from banks.models import Character
 from banks.pieces import speakable
 from banks.pronunciation import PronunciationError
+from providers.long_select import LongSelect
 from providers.speech import SPEED_MAX, SPEED_MIN, AudioFormat
 from studio.cast import Part, everybody, freeze
 from studio.frozen import MadeWith
@@ -34,7 +35,7 @@ class QuickForm(forms.Form):
     bank = forms.ChoiceField(label=gettext_lazy("Bank"), required=False, widget=UnfoldAdminSelectWidget)
     character = forms.ChoiceField(
         label=gettext_lazy("Character"),
-        widget=UnfoldAdminSelectWidget,
+        widget=LongSelect,
         error_messages={"invalid_choice": gettext_lazy("This character can't speak any more: choose another.")},
     )
     text = forms.CharField(label=gettext_lazy("Text"), widget=UnfoldAdminTextareaWidget({"rows": 6, "dir": "auto"}))
@@ -159,7 +160,7 @@ class TakeFilter(forms.Form):
         choices=[("", gettext_lazy("At any time")), ("1", gettext_lazy("Today")), ("30", gettext_lazy("Last 30 days"))],
         widget=UnfoldAdminSelectWidget,
     )
-    character = forms.ChoiceField(label=gettext_lazy("Character"), required=False, widget=UnfoldAdminSelectWidget)
+    character = forms.ChoiceField(label=gettext_lazy("Character"), required=False, widget=LongSelect)
     kept = forms.ChoiceField(
         label=gettext_lazy("Kept"),
         required=False,

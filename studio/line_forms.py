@@ -19,6 +19,7 @@ from unfold.widgets import (
 )
 
 from banks.models import Character
+from providers.long_select import LongSelect
 from providers.pages import duration
 from providers.speech import SPEED_MAX, SPEED_MIN
 from studio import lines
@@ -56,7 +57,7 @@ class CharacterField(forms.ChoiceField):
     def __init__(self, **kwargs: Any) -> None:
         attributes = kwargs.pop("attrs", {})
         messages = {"invalid_choice": gettext_lazy("This character can't speak any more: choose another.")}
-        widget = UnfoldAdminSelectWidget(attrs=attributes)
+        widget = LongSelect(attrs=attributes)
         super().__init__(required=False, widget=widget, error_messages=messages, **kwargs)
 
     def clean(self, value: Any) -> int | None:

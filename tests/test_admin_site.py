@@ -57,9 +57,9 @@ def test_the_sidebar_shows_what_one_may_see(admin: Client) -> None:
         groups: list[dict[str, Any]] = client.get("/admin/").context["sidebar_navigation"]
         return [str(item["title"]) for group in groups for item in group["items"]]
 
-    voices = ["Banks", "Characters", "Reference audio"]
+    voices = ["Banks", "Characters", "Reference audio", "Pronunciation"]
     connections, api = ["Providers", "Queue", "Troubleshooting"], ["Keys", "Request log", "Server settings", "REST API"]
-    people, studio = ["Users", "Groups", "Audit trail"], ["Quick TTS", "Takes", "Studio settings"]
+    people, studio = ["Users", "Groups", "Audit trail"], ["Quick TTS", "Takes", "Projects", "Studio settings"]
     assert titles(admin) == ["Dashboard", *studio, *voices, *connections, *api, *people, "Preferences"]
     assert titles(person("providers.view_provider")) == ["Dashboard", *connections, "Preferences"]
     assert titles(person("banks.view_bank", "api.change_apikey")) == [

@@ -117,11 +117,13 @@ def test_what_is_shown_is_told_as_it_is_spoken(
         assert "&lt;b&gt;Hello." in page.row(shown) and "<b>Hello." not in page.row(shown)
         speak_all(play, ann)
         page.until(lambda page: "Speaking" in page.row(shown) and "Cancel all 2" in page.summary)
+        # That the lines came may still have been told to the page that was just opened.
+        structures = page.structures
         upstream.release(100)
         page.until(lambda page: "nr-light-ok" in page.row(shown) and "2 of 2 lines done" in page.summary)
         assert "/audio" in page.row(shown)
         assert set(page.rows) == {str(shown.pk)}, "nothing of lines that it does not show"
-        assert page.structures == 0
+        assert page.structures == structures
 
 
 def test_a_failure_comes_with_its_reason(
