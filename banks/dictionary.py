@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import fields
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -113,16 +114,23 @@ class Pronunciation(PronunciationRule):
         return Pronunciation.objects.filter(bank=self.bank)
 
 
-def rules_of(rows: models.QuerySet[Any]) -> Rules:
-    """Of a scope's stored rules those that are switched on."""
-    return Rules(tuple(row.rule() for row in rows.filter(enabled=True)))
+_RULE_FIELDS = tuple(each.name for each in fields(Rule))
 
 
-def rules_for(bank_id: int | None) -> Rules:
-    """What holds for a bank's characters: its own rules, then those for everybody. One query."""
-    rows = list(Pronunciation.objects.filter(models.Q(bank=None) | models.Q(bank=bank_id), enabled=True))
-    # Sorting keeps the order within each scope.
-    return Rules(tuple(row.rule() for row in sorted(rows, key=lambda row: row.bank_id is None)))
+def rules_for(bank_id: int | None, nearer: models.QuerySet[Any] | None = None) -> Rules:
+    """What holds for a bank's characters: stored rules of a `nearer` scope, the bank's own, those for everybody. One
+    query."""
+    scope = models.Case(models.When(bank=None, then=2), default=1)
+    shared = Pronunciation.objects.filter(models.Q(bank=None) | models.Q(bank=bank_id)).annotate(scope=scope)
+    found = _values(shared)
+    if nearer is not None:
+        found = found.union(_values(nearer.annotate(scope=models.Value(0))), all=True)
+    return Rules(tuple(Rule(*values) for _scope, _pk, *values in sorted(found)))
+
+
+def _values(rows: models.QuerySet[Any]) -> models.QuerySet[Any, Any]:
+    """Of the rules that are switched on."""
+    return rows.filter(enabled=True).order_by().values_list("scope", "pk", *_RULE_FIELDS)
 
 
 def rules_by_bank() -> tuple[Rules, dict[int, Rules]]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
 from banks.dictionary import rules_for
@@ -80,8 +81,9 @@ class CastVoice:
     """Whether it can follow instructions."""
 
 
-def voices_of(character_ids: Collection[int], bank: str) -> dict[int, CastVoice]:
-    """By the character's primary key; one whose provider's kind is unknown here is left out. One query."""
+def voices_of(character_ids: Collection[int] | QuerySet[Any], bank: str) -> dict[int, CastVoice]:
+    """By the character's primary key; one whose provider's kind is unknown here is left out. One query, of which that
+    for the keys may be a part."""
     related = ("provider", "reference", "fallback__provider", "fallback__reference")
     found = Character.objects.filter(pk__in=character_ids, provider__kind__in=list(adapters.kinds()))
     return {one.pk: _cast_voice(one, bank) for one in found.select_related(*related)}

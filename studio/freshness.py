@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from django.db import transaction
 
 from banks.dictionary import rules_for
-from banks.dictionary import rules_of as stored_rules
 from banks.pieces import speakable
 from banks.pronunciation import PronunciationError, Rules
 from studio.cast import CastVoice, voices_of
@@ -37,13 +37,11 @@ class Terms:
     @classmethod
     def of(cls, project: Project, lines: Iterable[Line] | None = None) -> Terms:
         """For these lines, else for all of the project."""
-        asked: Collection[int | None]
-        if lines is None:
-            asked = project.lines.exclude(character=None).order_by().values_list("character", flat=True).distinct()
-        else:
-            asked = {line.character_id for line in lines}
+        asked: Any = project.lines.exclude(character=None).order_by().values("character")
+        if lines is not None:
+            asked = {line.character_id for line in lines if line.character_id}
         bank = project.bank.name if project.bank else ""
-        return cls(project, rules_of(project), voices_of([pk for pk in asked if pk], bank))
+        return cls(project, rules_of(project), voices_of(asked, bank))
 
     @cached_property
     def fingerprint(self) -> str:
@@ -85,7 +83,7 @@ class Terms:
 
 def rules_of(project: Project) -> Rules:
     """The project's own rules, then its bank's, then those for everybody."""
-    return Rules.joined(stored_rules(project.pronunciations.all()), rules_for(project.bank_id))
+    return rules_for(project.bank_id, project.pronunciations.all())
 
 
 def refresh(project: Project) -> int:

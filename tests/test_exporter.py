@@ -32,7 +32,13 @@ AUDIO = ExportOptions(What.AUDIO, "mp3", gap_ms=200)
 
 @pytest.fixture(autouse=True)
 def empty_folders() -> Iterator[None]:
+    """Before the test too: others leave what they put there."""
+    empty()
     yield
+    empty()
+
+
+def empty() -> None:
     for name in (files.FOLDER, files.EXPORTS):
         for path in files.folder(name).iterdir() if files.folder(name).is_dir() else ():
             path.unlink()

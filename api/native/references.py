@@ -179,7 +179,9 @@ class ReferenceViewSet(RowViewSet[ReferenceAudio]):
         initial = TrimForm(row).initial
         form = TrimForm(row, {**initial, **sent.validated_data})
         if not form.is_valid():
-            raise serializers.ValidationError(form.errors)
+            raise serializers.ValidationError(
+                {name: [str(one) for one in problems] for name, problems in form.errors.items()}
+            )
         try:
             trimmed = form.trim()
         except BadAudio as error:
