@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from studio.models.exports import Export, ExportQuerySet
+from studio.models.footage import Footage, OriginalSound, Upload
 from studio.models.projects import (
     LONGEST_LINE,
     MOST_LINES,
@@ -12,6 +13,7 @@ from studio.models.projects import (
     ProjectPronunciation,
     ProjectQuerySet,
 )
+from studio.models.reading import ReadingPlace
 from studio.models.settings import LONGEST_TEXT, MEGABYTE, StudioSettings
 from studio.models.takes import MOST_OPEN, OPEN, Take, TakeQuerySet, TakeState
 
@@ -25,14 +27,18 @@ __all__ = [
     "CastEntry",
     "Export",
     "ExportQuerySet",
+    "Footage",
     "Line",
     "LineQuerySet",
     "LineState",
+    "OriginalSound",
     "Project",
     "ProjectPronunciation",
     "ProjectQuerySet",
+    "ReadingPlace",
     "StudioSettings",
     "Take",
     "TakeQuerySet",
     "TakeState",
+    "Upload",
 ]
