@@ -29,11 +29,13 @@ if [ -z "$${python:-}" ]; then \
 fi
 endef
 
-# What tests use of the system: an engine for the system adapter, a browser for the pages, tools for translations.
+# What tests use of the system: an engine for the system adapter, a browser for the pages and Chinese letters for it,
+# tools for translations.
 define system_packages
 missing=; \
 command -v espeak-ng >/dev/null || missing="$$missing espeak-ng"; \
 command -v chromium >/dev/null || missing="$$missing chromium"; \
+[ -e /usr/share/fonts/truetype/wqy/wqy-zenhei.ttc ] || fc-list :lang=zh 2>/dev/null | grep -q . || missing="$$missing fonts-wqy-zenhei"; \
 command -v xgettext >/dev/null || missing="$$missing gettext"; \
 if [ -n "$$missing" ]; then \
 	sudo=; [ "$$(id -u)" = 0 ] || sudo="sudo -n"; \
@@ -77,7 +79,8 @@ chaos: $(DEV_READY) ## Kill servers in the middle of a batch, again and again
 	@$(PY) -m tests.chaos $(ARGS)
 
 messages: $(RUN_READY) ## Collect the texts to translate into locale/, and compile the translations
-	@command -v xgettext >/dev/null || { echo 'Missing: gettext (on Debian: apt-get install gettext).' >&2; exit 1; }
+	@[ -e /usr/share/fonts/truetype/wqy/wqy-zenhei.ttc ] || fc-list :lang=zh 2>/dev/null | grep -q . || missing="$$missing fonts-wqy-zenhei"; \
+command -v xgettext >/dev/null || { echo 'Missing: gettext (on Debian: apt-get install gettext).' >&2; exit 1; }
 	@mkdir -p locale
 	@data=$$(mktemp -d) && trap 'rm -rf "$$data"' EXIT && export NEIROHA_DATA_DIR="$$data" && set -f && \
 		$(PY) manage.py makemessages $(LANGUAGES) $(COLLECT) && \

@@ -166,7 +166,7 @@ async def _listen(server: Server, queued: dict[str, Any], heard: dict[int, float
                     return
                 continue
             for line, html in message.get("rows", {}).items():
-                if "<audio" in html:
+                if "data-nr-play" in html:
                     heard.setdefault(int(line), time.time())
 
 

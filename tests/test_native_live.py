@@ -225,12 +225,15 @@ def test_the_schema_and_its_page_are_for_those_who_are_signed_in(server: str) ->
     assert session().client.post("/api/docs/").status_code == 405
 
 
-def test_the_page_works_under_the_content_security_policy(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_the_page_works_under_the_content_security_policy(
+    server: str, monkeypatch: pytest.MonkeyPatch, dark: bool
+) -> None:
     # Playwright's own loop runs in this thread; Django would take it for an asynchronous caller.
     monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
     User.objects.create_superuser("admin", password=PASSWORD)
     with chromium() as browser:
-        visitor = Visitor(browser, server)
+        visitor = Visitor(browser, server, dark=dark)
         visitor.sign_in("admin", PASSWORD)
         page = visitor.page
         page.goto("/api/docs/")
@@ -242,7 +245,12 @@ def test_the_page_works_under_the_content_security_policy(server: str, monkeypat
         operation.get_by_role("textbox").fill('{"name": "By the page"}')
         operation.get_by_role("button", name="Execute").click()
         expect(operation.locator(".live-responses-table .response-col_status").last).to_contain_text("201")
-        visitor.shot("api-docs", full=False)
+        visitor.shot(f"api-docs-{dark}", full=False)
+        shown = page.evaluate("getComputedStyle(document.documentElement).colorScheme")
+        assert shown == ("dark" if dark else "normal")
+        page.evaluate("localStorage.setItem('adminTheme', JSON.stringify('light'))")
+        page.reload()
+        expect(page.locator("html.dark-mode")).to_have_count(0)
         assert visitor.complaints == []
         visitor.close()
     assert Bank.objects.get().name == "By the page"
