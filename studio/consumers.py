@@ -3,7 +3,8 @@
 The page sends {"lines": [keys], "stamp": text} whenever it shows other lines: which these are, and the project's last
 change that it knows. It is sent {"rows": {key: html}, "summary": html, "structure": true}, each part only where there
 is something new: shown lines that changed, painted as the page was; how far the project is; that lines came, went or
-moved, so that the page has to be read again. What a page has just begun to show is sent once as it is, so that nothing
+moved, so that the page has to be read again. The page where a project is read (`?page=read`) is sent {"parts": {id:
+html}} too: chapters whose figures changed. What a page has just begun to show is sent once as it is, so that nothing
 is missed that happened before it was connected.
 """
 
@@ -15,6 +16,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qs
 
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q
@@ -26,7 +28,8 @@ from studio.kinds import kinds
 from studio.live import LivePage
 from studio.models import Project
 from studio.pages.lines import A_PAGE
-from studio.rows import may_change, paint, rows, speakers_of, stamp
+from studio.reading import Chapter, chapters_of
+from studio.rows import SENTENCE, may_change, paint, rows, speakers_of, stamp
 from studio.runner import Stage, current_runner
 from studio.summary import summary
 
@@ -34,6 +37,8 @@ from studio.summary import summary
 LOOK_SECONDS = 0.2
 TICK_SECONDS = 1.0
 SUMMARY_SECONDS = 0.25
+# Where a project is read: every chapter is counted.
+READING_SECONDS = 1.0
 # A page shows no more, even while lines of the next one come to it.
 MOST_SHOWN = 2 * A_PAGE
 LONGEST_MESSAGE = 20_000
@@ -57,6 +62,9 @@ class ProjectLive(LivePage):
     whole = False
 
     async def connect(self) -> None:
+        asked = parse_qs(self.scope["query_string"].decode("ascii", "replace"))
+        self._reading = asked.get("page") == ["read"]
+        self._chapters: dict[int, Chapter] = {}
         self._project_id = min(int(self.scope["url_route"]["kwargs"]["pk"]), MAX_KEY)
         self._news = asyncio.Event()
         self._shown: frozenset[int] = frozenset()
@@ -101,8 +109,8 @@ class ProjectLive(LivePage):
             self._count, self._counted_at = False, now()
 
     def _figures_due(self, now: float) -> bool:
-        since = now - self._counted_at
-        return (self._count and since >= SUMMARY_SECONDS) or (self._open and since >= TICK_SECONDS)
+        since, pause = now - self._counted_at, READING_SECONDS if self._reading else SUMMARY_SECONDS
+        return (self._count and since >= pause) or (self._open and since >= TICK_SECONDS)
 
     def _look(self) -> None:
         """Find lines whose takes stand elsewhere in the queue than before."""
@@ -133,6 +141,8 @@ class ProjectLive(LivePage):
             message["rows"] = painted
         if errand.figures:
             message["summary"] = self._figures(project, errand)
+            if self._reading and (parts := self._counted(project)):
+                message["parts"] = parts
         if errand.structure or (errand.seen and errand.seen != stamp(project)):
             message["structure"] = True
         return json.dumps(message) if message else ""
@@ -152,13 +162,20 @@ class ProjectLive(LivePage):
             if row.is_open and row.line.attempt_id:
                 kept[row.line.pk] = row.line.attempt_id
         self._asking = kept
-        return paint(project, found, may_change(self.scope["user"]))
+        return paint(project, found, may_change(self.scope["user"]), SENTENCE if self._reading else "")
 
     def _figures(self, project: Project, errand: Errand) -> str:
         figures = summary(project, errand.stages.values())
         self._open = bool(figures.open)
         context = {"project": project, "summary": figures, "may_change": may_change(self.scope["user"])}
-        return render_to_string("studio/projects/lines_summary.html", context)
+        return render_to_string(f"studio/projects/{'read' if self._reading else 'lines'}_summary.html", context)
+
+    def _counted(self, project: Project) -> dict[str, str]:
+        """The chapters whose figures are other ones than those that the page was sent."""
+        before, self._chapters = self._chapters, {one.number: one for one in chapters_of(project)}
+        changed = [one for number, one in self._chapters.items() if one != before.get(number)]
+        template = "studio/projects/read_chapter.html"
+        return {f"nr-chapter-{one.number}": render_to_string(template, {"chapter": one}) for one in changed}
 
 
 def _place(stage: Stage | None) -> tuple[bool, str] | None:

@@ -15,20 +15,21 @@ from unfold.widgets import (
     UnfoldBooleanWidget,
 )
 
-from providers.audio import LOUDNESS, LOUDNESS_MAX, LOUDNESS_MIN
+from providers.audio import LOUDNESS, LOUDNESS_MAX, LOUDNESS_MIN, Target
 from studio.export_options import CHAPTER_GAP_MS, FORMATS, GAP_MAX_MS, GAP_MS, ZIP, ExportOptions, Material, What
 from studio.exports import ask, require_material, require_room
 from studio.models import Export, Project
+from studio.reading import chapters_of
 
 ALL, CURRENT = "all", "current"
 # What is read for one choice only.
 _READ_FOR = {
-    "audio_format": {What.AUDIO},
+    "audio_format": {What.AUDIO, What.CHAPTERS},
     "subtitles_format": {What.SUBTITLES},
-    "gap_ms": {What.AUDIO, What.SUBTITLES},
+    "gap_ms": {What.AUDIO, What.CHAPTERS, What.SUBTITLES},
     "chapter_gap_ms": {What.AUDIO, What.SUBTITLES},
-    "level": {What.AUDIO},
-    "loudness": {What.AUDIO},
+    "level": {What.AUDIO, What.CHAPTERS},
+    "loudness": {What.AUDIO, What.CHAPTERS},
     "speaker_prefix": {What.SUBTITLES},
 }
 
@@ -100,14 +101,33 @@ class ExportForm(forms.Form):
         initial=ALL,
         widget=UnfoldAdminSelectWidget,
     )
+    first_chapter = forms.ChoiceField(
+        label=gettext_lazy("From the chapter"), required=False, widget=UnfoldAdminSelectWidget
+    )
+    last_chapter = forms.ChoiceField(
+        label=gettext_lazy("To the chapter"), required=False, widget=UnfoldAdminSelectWidget
+    )
+    first_line = forms.IntegerField(
+        label=gettext_lazy("From the line"), min_value=1, required=False, widget=UnfoldAdminIntegerFieldWidget
+    )
+    last_line = forms.IntegerField(
+        label=gettext_lazy("To the line"), min_value=1, required=False, widget=UnfoldAdminIntegerFieldWidget
+    )
     incomplete = forms.BooleanField(
         label=gettext_lazy("Leave these lines out"), required=False, widget=UnfoldBooleanWidget
     )
 
-    def __init__(self, project: Project, owner: Any, data: Any = None) -> None:
-        super().__init__(data, initial={"what": What.AUDIO})
+    def __init__(self, project: Project, owner: Any, data: Any = None, *, chapter: str = "") -> None:
+        """`chapter` is the number of the one that is chosen at first."""
+        initial = {"what": What.AUDIO, "first_chapter": chapter, "last_chapter": chapter}
+        super().__init__(data, initial=initial)
         self.project, self.owner = project, owner
         self.material = Material.of(project.lines.all())
+        self.chapters = chapters_of(project)
+        titles = [(str(one.number), f"{one.number}. {one.title or _('Beginning')}") for one in self.chapters]
+        for name, unbounded in (("first_chapter", _("The beginning")), ("last_chapter", _("The end"))):
+            self.fields[name].choices = [("", unbounded), *titles]  # type: ignore[attr-defined]
+        self.bounds = (0, 0)
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
@@ -119,8 +139,26 @@ class ExportForm(forms.Form):
             self.add_error("loudness", _("Enter the loudness, or leave it as it is."))
         if not self.errors:
             require_room(self.project, self.owner)
-            require_material(self.material, self.options, incomplete=cleaned["incomplete"])
+            self.bounds = self._bounds(cleaned)
+            chosen = Material.of(self.options.within(self.project.lines.all()))
+            require_material(chosen, self.options, incomplete=cleaned["incomplete"])
         return cleaned
+
+    def _bounds(self, cleaned: dict[str, Any]) -> tuple[int, int]:
+        """The keys of the first and the last line, 0 for those of the project. ValidationError."""
+        total = self.material.total
+        first, last = cleaned["first_line"] or 1, min(cleaned["last_line"] or total, total)
+        if number := cleaned["first_chapter"]:
+            first = max(first, self.chapters[int(number) - 1].first + 1)
+        if number := cleaned["last_chapter"]:
+            last = min(last, self.chapters[int(number) - 1].first + self.chapters[int(number) - 1].total)
+        if total and first > last:
+            name = "last_chapter" if cleaned["last_chapter"] else "last_line"
+            raise ValidationError({name: _("No line lies between these: choose a later end, or an earlier beginning.")})
+        return self._key(first) if first > 1 else 0, self._key(last) if last < total else 0
+
+    def _key(self, number: int) -> int:
+        return self.project.lines.order_by("position", "pk").values_list("pk", flat=True)[number - 1]
 
     @property
     def options(self) -> ExportOptions:
@@ -136,6 +174,9 @@ class ExportForm(forms.Form):
             loudness=values["loudness"] if values["level"] else None,
             only_done=values["which"] == CURRENT,
             speaker_prefix=bool(values["speaker_prefix"]),
+            chapter_format=values["audio_format"] if what is What.CHAPTERS else Target.MP3,
+            first=self.bounds[0],
+            last=self.bounds[1],
         )
 
     def export(self) -> Export | None:

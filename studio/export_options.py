@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from providers.audio import LOUDNESS, Target
 from providers.audio.merge import GAP_MAX
+from providers.errors import InvalidRequest
 from studio.models import LineQuerySet
 
 GAP_MS, CHAPTER_GAP_MS = 400, 1500
@@ -21,6 +22,7 @@ GAP_MAX_MS = round(GAP_MAX * 1000)
 
 class What(models.TextChoices):
     AUDIO = "audio", _("One audio file")
+    CHAPTERS = "chapters", _("A file for each chapter, in a zip")
     FILES = "files", _("A file for each line, in a zip")
     SUBTITLES = "subtitles", _("Subtitles")
 
@@ -34,6 +36,7 @@ ZIP = "zip"
 CONTENT_TYPES = {ZIP: "application/zip", Subtitles.SRT: "application/x-subrip", Subtitles.VTT: "text/vtt"}
 FORMATS: dict[What, tuple[str, ...]] = {
     What.AUDIO: tuple(Target),
+    What.CHAPTERS: (ZIP,),
     What.FILES: (ZIP,),
     What.SUBTITLES: tuple(Subtitles),
 }
@@ -65,7 +68,8 @@ class ExportOptions:
     """`format` is one of FORMATS for `what`, and the file's suffix. Gaps are milliseconds of silence, which subtitles
     count too so that they fit the merged audio; `chapter_gap_ms` stands before a line that begins a chapter in place
     of `gap_ms`. `loudness` is LUFS; None leaves it as it is. `only_done` leaves out stale audio; lines without any are
-    always left out. `speaker_prefix`: subtitles say who speaks."""
+    always left out. `speaker_prefix`: subtitles say who speaks. `chapter_format` is that of each chapter's file.
+    `first` and `last` are the keys of the lines between which it lies, both in it; 0 is the beginning, and the end."""
 
     what: What
     format: str
@@ -74,6 +78,9 @@ class ExportOptions:
     loudness: float | None = LOUDNESS
     only_done: bool = False
     speaker_prefix: bool = False
+    chapter_format: str = Target.MP3.value
+    first: int = 0
+    last: int = 0
 
     @classmethod
     def read(cls, stored: Mapping[str, Any]) -> Self:
@@ -81,12 +88,17 @@ class ExportOptions:
         return cls(**values | {"what": What(values["what"])})
 
     def as_json(self) -> dict[str, Any]:
-        return {**asdict(self), "what": self.what.value, "format": str(self.format)}
+        return {
+            **asdict(self),
+            "what": self.what.value,
+            "format": str(self.format),
+            "chapter_format": str(self.chapter_format),
+        }
 
     @property
     def target(self) -> Target:
         """Of merged audio."""
-        return Target(self.format)
+        return Target(self.chapter_format if self.what is What.CHAPTERS else self.format)
 
     @property
     def content_type(self) -> str:
@@ -94,8 +106,18 @@ class ExportOptions:
 
     def chosen(self, lines: LineQuerySet) -> LineQuerySet:
         """The lines that are part of it, in order; each has a take."""
-        heard = lines.exclude(take=None).order_by("position", "pk")
+        heard = self.within(lines).exclude(take=None).order_by("position", "pk")
         return heard.filter(take__content_hash=F("wanted")) if self.only_done else heard
+
+    def within(self, lines: LineQuerySet) -> LineQuerySet:
+        """The lines from the first to the last. InvalidRequest where one of these is not among them."""
+        keys = [key for key in (self.first, self.last) if key]
+        places = dict(lines.filter(pk__in=keys).values_list("pk", "position")) if keys else {}
+        if len(places) < len(set(keys)):
+            raise InvalidRequest("A line at which the export begins or ends is not there any more: ask for it anew.")
+        if self.first:
+            lines = lines.filter(position__gte=places[self.first])
+        return lines.filter(position__lte=places[self.last]) if self.last else lines
 
 
 def content_types() -> list[str]:

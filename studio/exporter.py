@@ -17,6 +17,7 @@ from providers.database import in_database
 from providers.errors import SpeechError
 from providers.speech import PCM_SAMPLE_RATE, AudioFormat
 from studio import files
+from studio.export_chapters import write_chapters
 from studio.export_files import ExportLine, Gaps, slots_of, write_merged, write_subtitles, write_zip
 from studio.export_options import ExportOptions, What
 from studio.models import MEGABYTE, Export, Line, StudioSettings, TakeState
@@ -120,20 +121,12 @@ def _written(export: Export, options: ExportOptions, path: Path, watch: _Watch) 
     lines = export_lines(export, options)
     gaps = Gaps(options.gap_ms / 1000, options.chapter_gap_ms / 1000)
     title, cancelled = export.project.name, watch.cancelled
-    if options.what is What.AUDIO:
+    if options.what in (What.AUDIO, What.CHAPTERS):
         author = export.project.owner.get_full_name() or export.project.owner.get_username()
-        merged = write_merged(
-            lines,
-            path,
-            options.target,
-            gaps=gaps,
-            progress=watch.progress,
-            cancelled=cancelled,
-            title=title,
-            author=author,
-            loudness=options.loudness,
-        )
-        return merged.duration
+        shared = {"gaps": gaps, "progress": watch.progress, "cancelled": cancelled, "title": title, "author": author}
+        if options.what is What.CHAPTERS:
+            return write_chapters(lines, path, options.target, loudness=options.loudness, **shared)
+        return write_merged(lines, path, options.target, loudness=options.loudness, **shared).duration
     slots = slots_of(lines, gaps, progress=watch.measuring, cancelled=cancelled)
     if options.what is What.FILES:
         write_zip(lines, slots, path, progress=watch.writing, cancelled=cancelled, title=title)
@@ -143,7 +136,7 @@ def _written(export: Export, options: ExportOptions, path: Path, watch: _Watch) 
 
 
 def export_lines(export: Export, options: ExportOptions) -> list[ExportLine]:
-    """As they are now, in order, each with its number in the project."""
+    """As they are now, in order, each with its number in the project. InvalidRequest."""
     numbers = {pk: number for number, pk in enumerate(export.project.lines.values_list("pk", flat=True), start=1)}
     chosen = options.chosen(export.project.lines.all()).select_related("take", "character")
     return [_export_line(numbers[line.pk], line) for line in chosen.defer("take__waveform", "take__made_with_json")]

@@ -9,6 +9,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from providers.errors import InvalidRequest
 from studio import runner
 from studio.export_options import ExportOptions, Material
 from studio.file_names import safe_name
@@ -23,9 +24,13 @@ MOST_OPEN = 5
 
 def ask(project: Project, owner: Any, options: ExportOptions, *, incomplete: bool = False) -> Export:
     """Queue an export. ValidationError where nothing can be heard, something is left out and it must not be
-    `incomplete`, or there is no room."""
+    `incomplete`, a line at which it begins or ends is not the project's, or there is no room."""
     refresh(project)
-    require_material(Material.of(project.lines.all()), options, incomplete=incomplete)
+    try:
+        material = Material.of(options.within(project.lines.all()))
+    except InvalidRequest as error:
+        raise ValidationError(error.message) from error
+    require_material(material, options, incomplete=incomplete)
     with transaction.atomic():
         require_room(project, owner)
         made = Export.objects.create(project=project, owner=owner, options_json=options.as_json())

@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from banks.admin import avatar_url
 from banks.models import Character
+from banks.pieces import speakable
 from providers.pages import PAUSES, duration
 from studio.cards import drawn, waveform_path
 from studio.kinds import kind
@@ -21,6 +22,8 @@ from studio.models import Line, LineQuerySet, LineState, Project, Take
 from studio.runner import Stage
 
 WAVE_LINES = 60
+# Paints a line where the project is read.
+SENTENCE = "studio/projects/read_line.html"
 SIDES = ("left", "right")
 
 STATES: dict[LineState, tuple[str, str | Promise]] = {
@@ -64,6 +67,11 @@ class Row:
     def pause(self) -> str | Promise:
         """What it waits for, where that is more than its turn."""
         return PAUSES.get(self.stage.reason, "") if self.stage and self.stage.waiting else ""
+
+    @property
+    def speaks(self) -> bool:
+        """Whether there are words in it."""
+        return speakable(self.line.text)
 
     @property
     def is_open(self) -> bool:
@@ -121,9 +129,9 @@ def speakers_of(project: Project) -> dict[int, str]:
     return {pk: name for pk, name, _first in spoken.annotate(first=Min("position")).order_by("first")}
 
 
-def paint(project: Project, listed: Iterable[Row], may_change: bool) -> dict[int, str]:
-    """The HTML of rows, by the line's primary key."""
-    template, context = kind(project.kind).line_template, {"project": project, "may_change": may_change}
+def paint(project: Project, listed: Iterable[Row], may_change: bool, template: str = "") -> dict[int, str]:
+    """The HTML of rows, by the line's primary key, as the project's kind paints them or by another `template`."""
+    template, context = template or kind(project.kind).line_template, {"project": project, "may_change": may_change}
     return {row.line.pk: render_to_string(template, {**context, "row": row}) for row in listed}
 
 

@@ -12,7 +12,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -47,7 +47,8 @@ STOP_SECONDS = 10.0
 MAX_BYTES = 256 * 1024 * 1024
 # Whoever waits in front of a page sees it and can cancel; a batch has all the time in the world.
 PATIENT = QueueRules(max_waiting=1_000_000, deadline=None)
-
+# A sentence that a listener waits for stays in the queue while its provider rests, like the batch that it is part of.
+STEADY = replace(PATIENT, begun=True)
 
 BROKEN = "Neiroha itself failed; the server's log says how."
 
@@ -251,7 +252,7 @@ class Runner:
             user_id=take.owner_id,
             stop=job.stop,
             made_for=made_for(take.pk),
-            rules=PATIENT,
+            rules=PATIENT if take.project_id is None else STEADY,
         )
         spoken = bytearray()
         async with aclosing(await speak(speaker, wish, self._engine)) as speech:

@@ -5,7 +5,7 @@ from django.urls import include, path
 
 from studio import views
 from studio.audio import audio
-from studio.pages import cast, exports, importing, lines, project_settings, projects, pronunciation
+from studio.pages import cast, exports, importing, lines, project_settings, projects, pronunciation, reading
 
 app_name = "studio"
 _guard = admin.site.admin_view
@@ -31,5 +31,9 @@ urlpatterns = [
     path("projects/<int:pk>/copy/", _guard(project_settings.copy_project), name="copy"),
     path("projects/<int:pk>/delete/", _guard(project_settings.delete_project), name="delete"),
     path("projects/<int:pk>/pronunciation/", _guard(pronunciation.pronunciation), name="project-pronunciation"),
+    path("projects/<int:pk>/read/", _guard(reading.read), name="read"),
+    path("projects/<int:pk>/read/act/", _guard(reading.act), name="read_act"),
+    path("projects/<int:pk>/read/ahead/", _guard(reading.ahead), name="read_ahead"),
+    path("projects/<int:pk>/read/place/", _guard(reading.place), name="read_place"),
     path("projects/<int:pk>/lines/", include("studio.pages.line_urls")),
 ]

@@ -11,14 +11,16 @@ from zipfile import ZipFile
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
 
 from banks.models import Bank, Character
 from banks.storage import private_storage
+from providers.audio import probe
 from providers.models import Provider
 from studio import exporter, exports, files, housekeeping
 from studio.export_options import ExportOptions, What
 from studio.generate import Want, generate
-from studio.lines import Draft, add
+from studio.lines import Draft, add, edit
 from studio.models import Export, Project, StudioSettings, TakeState
 from tests.conftest import add_character
 from tests.hearing import assert_heard
@@ -105,6 +107,34 @@ def test_a_zip_holds_a_file_for_each_line(script: Project, heart: Character, ann
         manifest = json.loads(archive.read("manifest.json"))
         assert [line["text"] for line in manifest["lines"]] == ["One.", "Two.", "Three."]
         assert {line["file"] for line in manifest["lines"]} <= set(archive.namelist())
+
+
+def test_a_zip_holds_a_file_for_each_chapter(script: Project, heart: Character, ann: User) -> None:
+    made_lines = voiced(script, ann, heart, "Motto.", "One.", "Two.", "Three.", seconds=0.5)
+    for line, title in ((made_lines[1], "The storm: I"), (made_lines[3], "../Calm")):
+        edit(line, chapter=title)
+    options = ExportOptions(What.CHAPTERS, "zip", gap_ms=500, chapter_format="flac")
+    export = made(exports.ask(script, ann, options))
+    assert (export.state, export.error) == (TakeState.DONE, "")
+    with ZipFile(io.BytesIO(content(export))) as archive:
+        assert archive.namelist() == ["01 chapter.flac", "02 The storm I.flac", "03 Calm.flac"]
+        lengths = [probe(archive.read(name)).duration for name in archive.namelist()]
+    assert lengths == pytest.approx([0.5, 1.5, 0.5], abs=0.01)
+    assert export.duration == pytest.approx(2.5, abs=0.02)
+    assert stored() == [Path(export.file.name or "").name], "nothing of the chapters is left beside it"
+
+
+def test_a_part_is_exported_with_the_numbers_of_its_lines(script: Project, heart: Character, ann: User) -> None:
+    made_lines = voiced(script, ann, heart, "One.", "Two.", "Three.", "Four.")
+    options = ExportOptions(What.FILES, "zip", first=made_lines[1].pk, last=made_lines[2].pk)
+    export = made(exports.ask(script, ann, options))
+    with ZipFile(io.BytesIO(content(export))) as archive:
+        assert [line["order"] for line in json.loads(archive.read("manifest.json"))["lines"]] == [2, 3]
+    waiting = exports.ask(script, ann, options)
+    made_lines[2].delete()
+    assert (made(waiting).state, waiting.error_code) == (TakeState.FAILED, "invalid_value")
+    with pytest.raises(ValidationError, match="not there any more"):
+        exports.ask(script, ann, options)
 
 
 def test_subtitles_follow_the_real_durations(script: Project, heart: Character, ann: User) -> None:

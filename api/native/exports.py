@@ -57,6 +57,15 @@ class ExportBody(PlaceBody):
     )
     only_done = StrictBoolean(required=False, default=False, help_text="Leave out lines whose audio is stale.")
     speaker_prefix = StrictBoolean(required=False, default=False, help_text="Subtitles say who speaks.")
+    chapter_format = serializers.ChoiceField(
+        FORMATS[What.AUDIO], required=False, default="mp3", help_text="Of each chapter's file."
+    )
+    first = StrictInteger(
+        required=False, default=0, min_value=0, help_text="Id of the line at which it begins; 0 is the beginning."
+    )
+    last = StrictInteger(
+        required=False, default=0, min_value=0, help_text="Id of the line with which it ends; 0 is the end."
+    )
     incomplete = StrictBoolean(
         required=False, default=False, help_text="Go on where lines are left out; otherwise that is 400."
     )
@@ -78,6 +87,9 @@ class OptionsSerializer(serializers.Serializer[Any]):
     loudness = serializers.FloatField(allow_null=True)
     only_done = serializers.BooleanField()
     speaker_prefix = serializers.BooleanField()
+    chapter_format = serializers.CharField()
+    first = serializers.IntegerField()
+    last = serializers.IntegerField()
 
 
 class ExportSerializer(serializers.ModelSerializer[Export]):

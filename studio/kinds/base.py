@@ -14,5 +14,7 @@ class Kind:
     """A name of the shell's symbol font."""
     line_template: ClassVar[str]
     """Paints one line on the project's page."""
+    reader: ClassVar[bool] = False
+    """Whether its pages have a tab on which it is read aloud."""
     turns: ClassVar[bool] = False
     """Whether an imported text is read as `Name: text` turns, rather than cut into segments."""

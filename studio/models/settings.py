@@ -32,6 +32,13 @@ class StudioSettings(models.Model):
         help_text=_("Of one take; at most 50,000."),
     )
 
+    read_ahead = models.PositiveSmallIntegerField(
+        _("made while somebody listens"),
+        default=5,
+        validators=[MaxValueValidator(20)],
+        help_text=_("Sentences behind the one that is heard, on the page where a project is read; 0 = none."),
+    )
+
     class Meta:
         verbose_name = _("studio settings")
         verbose_name_plural = _("studio settings")

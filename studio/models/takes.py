@@ -84,6 +84,10 @@ class TakeQuerySet(models.QuerySet["Take"]):
     def queued(self) -> Self:
         return self.filter(state=TakeState.QUEUED)
 
+    def hurry(self) -> int:
+        """Put what waits as part of a batch before all batches; how many that were."""
+        return self.queued().filter(priority=Priority.BATCH).update(priority=Priority.INTERACTIVE)
+
     def expired(self, days: int) -> Self:
         """What retention discards; nothing where it never does. What a project's line plays stays."""
         if not days:
@@ -96,7 +100,7 @@ class TakeQuerySet(models.QuerySet["Take"]):
 
     def require_room(self, user: Any) -> None:
         """ValidationError where this person can't ask for another take now."""
-        waiting = self.filter(owner_id=user.pk, priority=Priority.INTERACTIVE).open().count()
+        waiting = self.filter(owner_id=user.pk, priority=Priority.INTERACTIVE, project=None).open().count()
         if waiting >= MOST_OPEN:
             text = _("%d of your takes are not spoken yet: wait for them, or cancel some.")
             raise ValidationError(text % MOST_OPEN)

@@ -41,7 +41,7 @@ def exports(request: HttpRequest, pk: int) -> HttpResponse:
     if request.method == "POST" and not may_change:
         raise PermissionDenied
     refresh(project)
-    form = ExportForm(project, request.user, request.POST or None)
+    form = ExportForm(project, request.user, request.POST or None, chapter=request.GET.get("chapter", ""))
     if request.method == "POST" and form.is_valid() and form.export():
         messages.success(request, _("The export is under way. You can leave this page meanwhile."))
         return HttpResponseRedirect(request.path)
@@ -117,10 +117,12 @@ def _row(export: Export, *, may_change: bool) -> dict[str, Any]:
 
 
 def _facts(export: Export, options: ExportOptions) -> Iterable[str]:
+    yield options.target.upper() if options.what is What.CHAPTERS else ""
+    yield _("a part of the project") if options.first or options.last else ""
     yield duration(export.duration) if export.duration else ""
     yield filesizeformat(export.size) if export.size else ""
     if options.what is not What.FILES:
         yield _("pauses %(gap)d and %(chapter)d ms") % {"gap": options.gap_ms, "chapter": options.chapter_gap_ms}
-    if options.what is What.AUDIO:
+    if options.what in (What.AUDIO, What.CHAPTERS):
         yield _("loudness as it is") if options.loudness is None else _("%s LUFS") % f"{options.loudness:g}"
     yield _("only current audio") if options.only_done else ""

@@ -33,7 +33,7 @@ def add(request: HttpRequest, pk: int) -> HttpResponse:
     if made is None:
         return lines_page(request, project, _asked(request, project), composer=composer)
     if composer.cleaned_data["generate"]:
-        _say(request, generate.generate(project, project.lines.filter(pk=made.pk), Want.ALL, request.user), quiet=True)
+        say(request, generate.generate(project, project.lines.filter(pk=made.pk), Want.ALL, request.user), quiet=True)
     return HttpResponseRedirect(address_of(project, made))
 
 
@@ -126,19 +126,19 @@ def _back(request: HttpRequest, project: Project) -> str:
 
 def _generate(want: Want) -> Callable[..., None]:
     def action(request: HttpRequest, project: Project, chosen: LineQuerySet, further: str) -> None:
-        _say(request, generate.generate(project, chosen, want, request.user))
+        say(request, generate.generate(project, chosen, want, request.user))
 
     return action
 
 
 def _generate_all(want: Want) -> Callable[..., None]:
     def action(request: HttpRequest, project: Project, chosen: LineQuerySet, further: str) -> None:
-        _say(request, generate.generate(project, project.lines.all(), want, request.user))
+        say(request, generate.generate(project, project.lines.all(), want, request.user))
 
     return action
 
 
-def _say(request: HttpRequest, outcome: Outcome, *, quiet: bool = False) -> None:
+def say(request: HttpRequest, outcome: Outcome, *, quiet: bool = False) -> None:
     """What became of it; `quiet` where the line itself shows that all went well."""
     told = []
     if outcome.queued:
