@@ -39,10 +39,10 @@ class AnswerFormat(StrEnum):
 class ChatRequest:
     """`schema` is a JSON schema of the answer, which is one object; `instructions` tell of it in words too."""
 
-    model: str
     instructions: str
     text: str
     schema: Mapping[str, Any]
+    model: str = ""
     format: AnswerFormat = AnswerFormat.OBJECT
 
 

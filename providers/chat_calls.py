@@ -19,7 +19,6 @@ from providers.queue import Priority, QueueRules
 # What is under way on its own waits for days, should the budget want it.
 PATIENT = QueueRules(max_waiting=10_000, deadline=None)
 _TEST = ChatRequest(
-    model="",
     instructions='You are asked whether you work. Answer with the JSON object {"ok": true} and nothing else.',
     text="Do you work?",
     schema={
@@ -32,13 +31,16 @@ _TEST = ChatRequest(
 
 
 async def call(
-    engine: Engine, setup: ChatSetup, request: ChatRequest, *, source: str = "", user_id: int | None = None
+    engine: Engine, destination: str, request: ChatRequest, *, source: str = "", user_id: int | None = None
 ) -> str:
-    """What it answers to a request of the background, in words; whoever waits for a place may wait long."""
-    cost = Cost(characters=0)
+    """What it answers, in words; for work in the background, which may wait long for a place. ProviderUnavailable where
+    the text may not go to this destination (any more)."""
+    limits = (await in_database(ChatModel.ready, destination)).config
     async with engine.chat_queue.slot(
-        setup.config, cost, priority=Priority.BATCH, source=source, user_id=user_id, rules=PATIENT
+        limits, Cost(), priority=Priority.BATCH, source=source, user_id=user_id, rules=PATIENT
     ):
+        # Much may have changed while it waited.
+        setup = await in_database(ChatModel.ready, destination)
         return (await _complete(engine, setup, request)).text
 
 

@@ -17,6 +17,7 @@ from providers.archive import Archivable, ArchivableQuerySet
 from providers.audit import AuditEntry as AuditEntry
 from providers.chat import AnswerFormat
 from providers.egress import AddressRefused, check_host
+from providers.errors import ProviderUnavailable
 from providers.fields import EncryptedTextField, SecretUnreadable
 from providers.options import clean_options, with_defaults
 from providers.speech import ProviderConfig
@@ -168,7 +169,6 @@ class ChatSetup:
     model: str
     format: AnswerFormat
     window_characters: int
-    destination: str
 
 
 class ChatModel(models.Model):
@@ -178,7 +178,9 @@ class ChatModel(models.Model):
     USAGE_ID = 0
 
     enabled = models.BooleanField(
-        _("enabled"), default=False, help_text=_("Off: nothing is sent, and what is under way ends.")
+        _("enabled"),
+        default=False,
+        help_text=_("Off: nothing more is sent, and what is under way ends at its next request."),
     )
     base_url = models.CharField(
         _("base URL"),
@@ -238,6 +240,16 @@ class ChatModel(models.Model):
     def load(cls) -> ChatModel:
         return cls.objects.get_or_create(pk=1)[0]
 
+    @classmethod
+    def ready(cls, destination: str) -> ChatSetup:
+        """For sending a text there. ProviderUnavailable where that is not wanted any more, or would go elsewhere."""
+        row = cls.load()
+        if not row.is_ready:
+            raise ProviderUnavailable("The chat model was switched off.")
+        if row.destination != destination:
+            raise ProviderUnavailable("The chat model's address was changed: ask anew to send the text there.")
+        return row.setup()
+
     @property
     def destination(self) -> str:
         """Where a text goes, for those who send it: scheme, host and port."""
@@ -286,7 +298,7 @@ class ChatModel(models.Model):
             time_zone=self.time_zone,
         )
         format = AnswerFormat.TEXT if self.json_refused else AnswerFormat(self.answer_format)
-        return ChatSetup(config, self.model, format, self.window_characters, self.destination)
+        return ChatSetup(config, self.model, format, self.window_characters)
 
 
 class UsageMinute(models.Model):

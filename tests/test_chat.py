@@ -36,7 +36,7 @@ SCHEMA: dict[str, Any] = {
     "required": ["ok"],
     "additionalProperties": False,
 }
-REQUEST = ChatRequest(MODEL, "Answer in JSON.", "Do you work?", SCHEMA)
+REQUEST = ChatRequest("Answer in JSON.", "Do you work?", SCHEMA, MODEL)
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ async def asked(
     timeout: float = PATIENT_SECONDS,
 ) -> ChatAnswer:
     async with serving(upstream) as url:
-        request = ChatRequest(MODEL, REQUEST.instructions, REQUEST.text, SCHEMA, format)
+        request = ChatRequest(REQUEST.instructions, REQUEST.text, SCHEMA, MODEL, format)
         return await complete(client, config(url, timeout=timeout), request)
 
 

@@ -17,7 +17,7 @@ class Migration(migrations.Migration):
             name='ChatModel',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('enabled', models.BooleanField(default=False, help_text='Off: nothing is sent, and what is under way ends.', verbose_name='enabled')),
+                ('enabled', models.BooleanField(default=False, help_text='Off: nothing more is sent, and what is under way ends at its next request.', verbose_name='enabled')),
                 ('base_url', models.CharField(blank=True, help_text='Of an OpenAI-compatible API, such as https://api.openai.com/v1 or http://127.0.0.1:11434/v1.', max_length=500, verbose_name='base URL')),
                 ('model', models.CharField(blank=True, help_text='As the server calls it.', max_length=200, verbose_name='model')),
                 ('api_key', providers.fields.EncryptedTextField(blank=True, editable=False, verbose_name='API key')),

@@ -16,3 +16,5 @@ class Kind:
     """Paints one line on the project's page."""
     turns: ClassVar[bool] = False
     """Whether an imported text is read as `Name: text` turns, rather than cut into segments."""
+    suggests_speakers: ClassVar[bool] = False
+    """Whether a chat model may be asked who speaks its lines."""

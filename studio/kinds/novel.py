@@ -12,3 +12,4 @@ class Novel(Kind):
     description = _("A book that is read aloud, chapter by chapter, with voices for what its people say.")
     icon = "auto_stories"
     line_template = "studio/projects/line_phase.html"
+    suggests_speakers = True
