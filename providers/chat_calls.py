@@ -10,11 +10,11 @@ from django.utils import timezone
 
 from providers.chat import ChatAnswer, ChatRequest, complete, objects_in
 from providers.database import in_database
-from providers.engine import Engine
+from providers.engine import Engine, ask_engine
 from providers.errors import SpeechError, UpstreamFailed
 from providers.limits import Cost
 from providers.models import ChatModel, ChatSetup
-from providers.queue import Priority, QueueRules
+from providers.queue import Priority, QueueRules, Waiting
 
 # What is under way on its own waits for days, should the budget want it.
 PATIENT = QueueRules(max_waiting=10_000, deadline=None)
@@ -31,25 +31,49 @@ _TEST = ChatRequest(
 
 
 async def call(
-    engine: Engine, destination: str, request: ChatRequest, *, source: str = "", user_id: int | None = None
+    engine: Engine,
+    destination: str,
+    request: ChatRequest,
+    *,
+    source: str = "",
+    user_id: int | None = None,
+    made_for: str = "",
 ) -> str:
     """What it answers, in words; for work in the background, which may wait long for a place. ProviderUnavailable where
     the text may not go to this destination (any more)."""
     limits = (await in_database(ChatModel.ready, destination)).config
     async with engine.chat_queue.slot(
-        limits, Cost(), priority=Priority.BATCH, source=source, user_id=user_id, rules=PATIENT
+        limits,
+        Cost(),
+        priority=Priority.BATCH,
+        source=source,
+        user_id=user_id,
+        rules=PATIENT,
+        made_for=made_for,
     ):
         # Much may have changed while it waited.
         setup = await in_database(ChatModel.ready, destination)
         return (await _complete(engine, setup, request)).text
 
 
+def waiting_for(made_for: str) -> Waiting | None:
+    """From a thread: what such a call waits for in the queue, if it does."""
+
+    async def work(engine: Engine) -> Waiting | None:
+        waiting = engine.chat_queue.snapshot().waiting
+        return next((one for one in waiting if one.ticket.made_for == made_for), None)
+
+    return ask_engine(work)
+
+
 async def check(engine: Engine, setup: ChatSetup) -> str:
-    """Ask it for as little as can be, and keep what came of it: the problem, empty where there is none."""
+    """Ask it for as little as can be, outside the queue as every check of health is, and keep what came of it.
+
+    The problem is returned, empty where there is none.
+    """
     problem, started = "", time.monotonic()
     try:
-        async with engine.chat_queue.slot(setup.config, Cost(), source="test"):
-            answer = await _complete(engine, setup, _TEST)
+        answer = await _complete(engine, setup, _TEST)
         if not any("ok" in found for found in await asyncio.to_thread(lambda: list(objects_in(answer.text)))):
             raise UpstreamFailed("The chat model answered, but with other words than the JSON that it was asked for.")
     except SpeechError as error:

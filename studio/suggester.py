@@ -8,10 +8,14 @@ from collections.abc import Collection
 from contextlib import suppress
 from functools import partial
 
+from django.utils.translation import gettext as _
+
 from providers import chat_calls
 from providers.database import in_database
 from providers.engine import Engine
 from providers.errors import SpeechError
+from providers.pages import PAUSES as PAUSES_TOLD
+from providers.pages import duration
 from studio.models import SuggestionRun, TakeState
 from studio.readings import Reading, next_reading, store
 from studio.speaker_prompt import Proposal, proposals
@@ -111,9 +115,23 @@ class Suggester:
 
     async def _once(self, run: SuggestionRun, reading: Reading) -> dict[int, Proposal]:
         answer = await chat_calls.call(
-            self._engine, run.sent_to, reading.request, source=run.owner.get_username(), user_id=run.owner_id
+            self._engine,
+            run.sent_to,
+            reading.request,
+            source=run.owner.get_username(),
+            user_id=run.owner_id,
+            made_for=str(run.pk),
         )
         return await self._engine.in_thread(proposals, answer, reading.numbers)
+
+
+def waits(run: SuggestionRun) -> str:
+    """Why its next request is not sent yet, where that is more than its turn; from a thread."""
+    waiting = chat_calls.waiting_for(str(run.pk)) if run.state == TakeState.RUNNING else None
+    if waiting is None or waiting.reason not in PAUSES_TOLD:
+        return ""
+    values = {"time": duration(waiting.expected), "reason": PAUSES_TOLD[waiting.reason]}
+    return _("The chat model waits %(time)s: %(reason)s") % values
 
 
 def _still_running(pks: Collection[int]) -> set[int]:

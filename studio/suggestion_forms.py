@@ -7,7 +7,6 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminRadioSelectWidget, UnfoldAdminTextInputWidget
 
@@ -37,13 +36,11 @@ class AskForm(forms.Form):
         widget=UnfoldAdminTextInputWidget,
         help_text=gettext_lazy("What nobody in the story says is suggested for this name. Empty: it gets none."),
     )
-    sent_to = forms.CharField(max_length=500, widget=forms.HiddenInput)
+    sent_to = forms.CharField(max_length=600, required=False, widget=forms.HiddenInput)
 
-    def __init__(self, project: Project, owner: Any, plans: Sequence[Plan], sent_to: str, data: Any = None) -> None:
+    def __init__(self, project: Project, owner: Any, plans: Sequence[Plan], narrator: str, data: Any = None) -> None:
         asked = [plan for plan in plans if plan.lines]
-        last = project.suggestion_runs.values_list("narrator", flat=True).first()
-        first = {"scope": asked[0].scope if asked else "", "sent_to": sent_to}
-        super().__init__(data, initial={**first, "narrator": _("Narrator") if last is None else last})
+        super().__init__(data, initial={"scope": asked[0].scope if asked else "", "narrator": narrator})
         self.project, self.owner = project, owner
         scope: Any = self.fields["scope"]
         scope.choices = [(plan.scope.value, _told(plan)) for plan in asked]

@@ -32,9 +32,8 @@ class Plan:
     requests: int
 
 
-def plans(project: Project, chat: ChatModel) -> list[Plan]:
+def plans(entries: Sequence[Entry], chat: ChatModel) -> list[Plan]:
     """For each scope."""
-    entries = entries_of(project)
     return [_plan(scope, within(entries, scope), chat) for scope in Scope]
 
 

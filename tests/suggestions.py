@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from django.contrib.auth.models import User
 
+from api.runtime import Runtime, _runtimes
 from providers.models import ChatModel
+from providers.queue import SpeechQueue
 from studio import lines, suggestions
 from studio.lines import Draft
 from studio.models import Line, Project, Scope, SuggestionRun
 from tests.test_api_streams import eventually
 from tests.upstreams.chat_model import MODEL, ChatModelUpstream
-from tests.upstreams.serving import serve
+from tests.upstreams.serving import WAIT_SECONDS, serve
 
 SECRET = "sk-a-very-secret-key-0123456789"
 STORY = ("It rained.", "“Come in,” said Anna.", "“I come,” said Bob.", "“Good.”")
@@ -27,6 +30,17 @@ def reader(upstream: ChatModelUpstream | None = None, **values: Any) -> Iterator
     with serve(upstream) as url:
         set_up(f"{url}/v1", **values)
         yield upstream
+
+
+def forget_usage() -> None:
+    """The server lives on between tests, and with it what it knows of the chat model's limits and failures."""
+    for loop, runtime in list(_runtimes.items()):
+        asyncio.run_coroutine_threadsafe(_forget(runtime), loop).result(WAIT_SECONDS)
+
+
+async def _forget(runtime: Runtime) -> None:
+    runtime.engine.chat_queue.close()
+    runtime.engine.chat_queue = SpeechQueue(ledger=runtime.engine.ledger)
 
 
 def set_up(base_url: str = "http://127.0.0.1:9/v1", **values: Any) -> ChatModel:

@@ -9,7 +9,7 @@ from typing import Any
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.paginator import Page, Paginator
-from django.db.models import Avg, Count, F, Q
+from django.db.models import Avg, Count, F, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
@@ -23,7 +23,9 @@ from studio.kinds import kinds
 from studio.line_forms import is_key
 from studio.models import Line, Project, SpeakerSuggestion, SuggestionQuerySet, SuggestionRun, TakeState
 from studio.pages.project import project_of, project_page
-from studio.readings import names_of
+from studio.passages import Entry
+from studio.readings import entries_of, names_of
+from studio.suggester import waits
 from studio.suggestion_forms import AskForm, SureForm
 from studio.suggestions import Outcome, cancel, go_on, plans, reject, take
 
@@ -53,26 +55,29 @@ def _project(request: HttpRequest, pk: int, right: str = "view") -> Project:
 @require_http_methods(["GET", "HEAD", "POST"])
 def suggestions(request: HttpRequest, pk: int) -> HttpResponse:
     project = _project(request, pk, "change" if request.method == "POST" else "view")
-    chat = ChatModel.load()
-    latest = project.suggestion_runs.select_related("owner").first()
+    chat, latest = ChatModel.load(), _runs(project).first()
     may_change = request.user.has_perm("studio.change_project")
+    entries = entries_of(project)
     form = None
     if may_change and chat.is_ready and (request.method == "POST" or not (latest and latest.is_open)):
-        form = AskForm(project, request.user, plans(project, chat), chat.destination, request.POST or None)
+        narrator = latest.narrator if latest else _("Narrator")
+        form = AskForm(project, request.user, plans(entries, chat), narrator, request.POST or None)
     if request.method == "POST" and form is not None and form.is_valid() and form.start():
         messages.success(request, _("The text is being read. You can leave this page meanwhile."))
         return HttpResponseRedirect(request.path)
+    if request.method == "POST" and form is None:
+        messages.error(request, _("The chat model is switched off."))
     context = {
         "form": form,
         "chat": chat,
         "may_set_up": request.user.has_perm("providers.change_chatmodel"),
         "row": _run_row(latest, chat, may_change=may_change) if latest else None,
-        **_found(project, request.GET),
+        **_found(project, entries, request.GET),
     }
     return project_page(request, project, "suggestions", context)
 
 
-def _found(project: Project, asked: QueryDict) -> dict[str, Any]:
+def _found(project: Project, entries: Sequence[Entry], asked: QueryDict) -> dict[str, Any]:
     chosen = project.suggestions.all()
     speaker = asked.get("speaker", "").replace("\x00", "")
     if speaker:
@@ -80,7 +85,7 @@ def _found(project: Project, asked: QueryDict) -> dict[str, Any]:
     page = Paginator(chosen.select_related("line"), A_PAGE).get_page(asked.get("page"))
     names = _names(project) if page.paginator.count or speaker else []
     return {
-        "rows": _rows(project, page),
+        "rows": _rows(entries, page),
         "page": page,
         "page_range": page.paginator.get_elided_page_range(page.number, on_each_side=2, on_ends=1),
         "names": names,
@@ -99,29 +104,35 @@ def _names(project: Project) -> Sequence[dict[str, Any]]:
     return list(counted.order_by("-count", "speaker")[:MOST_NAMES])
 
 
-def _rows(project: Project, page: Page[SpeakerSuggestion]) -> list[Row]:
+def _rows(entries: Sequence[Entry], page: Page[SpeakerSuggestion]) -> list[Row]:
     if not page.object_list:
         return []
-    order = list(project.lines.values_list("pk", flat=True))
+    order = [entry.pk for entry in entries]
     places = {pk: place for place, pk in enumerate(order)}
-    here = [places.get(one.line_id, 0) for one in page]
-    beside = {order[at] for place in here for at in (place - 1, place + 1) if 0 <= at < len(order)}
+    # A line that came after the entries were read has no place yet.
+    listed = [(one, places[one.line_id]) for one in page if one.line_id in places]
+    beside = {order[at] for _one, place in listed for at in (place - 1, place + 1) if 0 <= at < len(order)}
     lines = Line.objects.in_bulk(beside)
 
     def line_at(place: int) -> Line | None:
         return lines.get(order[place]) if 0 <= place < len(order) else None
 
-    return [Row(one, at + 1, line_at(at - 1), line_at(at + 1)) for one, at in zip(page, here, strict=True)]
+    return [Row(one, at + 1, line_at(at - 1), line_at(at + 1)) for one, at in listed]
 
 
 @require_GET
 def run(request: HttpRequest, pk: int, run: int) -> HttpResponse:
     """One run as the page shows it, for the script that follows its progress."""
     project = _project(request, pk)
-    found = get_object_or_404(project.suggestion_runs.select_related("owner"), pk=run)
+    found = get_object_or_404(_runs(project), pk=run)
     may_change = request.user.has_perm("studio.change_project")
     context = {"row": _run_row(found, ChatModel.load(), may_change=may_change), "project": project}
     return TemplateResponse(request, "studio/projects/suggestion_run.html", context)
+
+
+def _runs(project: Project) -> QuerySet[SuggestionRun]:
+    """With the number of their suggestions that wait for a decision."""
+    return project.suggestion_runs.select_related("owner").annotate(waiting=Count("suggestions"))
 
 
 def _run_row(run: SuggestionRun, chat: ChatModel, *, may_change: bool) -> dict[str, Any]:
@@ -129,10 +140,11 @@ def _run_row(run: SuggestionRun, chat: ChatModel, *, may_change: bool) -> dict[s
     return {
         "run": run,
         "tone": _TONES.get(TakeState(run.state), "none"),
-        "waiting": run.suggestions.count(),
+        "waiting": getattr(run, "waiting", 0),
         "may_cancel": may_change and run.is_open,
         "may_go_on": may_change and ended and chat.is_ready and run.done < run.lines,
         "sent_to": chat.destination,
+        "waits": waits(run),
     }
 
 
