@@ -19,6 +19,7 @@ from providers.models import ChatModel
 from tests.admin_pages import errors, person
 from tests.people import client_of, member, text
 from tests.suggestions import SECRET, forget_usage, set_up
+from tests.test_docs import ROOT, rows
 from tests.upstreams.chat_model import MODEL, ChatModelUpstream
 from tests.upstreams.common import Refusal
 from tests.upstreams.serving import closed_port, serve
@@ -243,3 +244,10 @@ def test_its_key_is_rotated_with_the_others(transactional_db: None, settings: An
     call_command("rotate_keys", stdout=StringIO())
     settings.FIELD_KEYS = [new]
     assert stored_key() == SECRET
+
+
+def test_every_setting_is_documented() -> None:
+    edited = [field for field in ChatModel._meta.concrete_fields if field.editable and not field.primary_key]
+    named = {(str(field.verbose_name), f"`{field.name}`") for field in edited}
+    table = [row for row in rows(ROOT / "docs" / "providers.md", "The chat model") if len(row) == 4 and row[1]]
+    assert {(row[0], row[1]) for row in table} == named

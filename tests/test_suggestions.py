@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from banks.models import Bank, Character
 from providers.audit import AuditEntry
 from providers.errors import ProviderUnavailable
 from providers.models import ChatModel, Provider, UsageMinute
-from studio import housekeeping, lines, suggester, suggestions
+from studio import housekeeping, lines, projects, suggester, suggestions
 from studio.models import Line, Project, Scope, SpeakerSuggestion, SuggestionRun, TakeState
 from studio.readings import entries_of, next_reading, store
 from studio.speaker_prompt import Proposal
@@ -252,18 +253,22 @@ def test_two_projects_are_read_at_once(server: str, script: Project, ann: User) 
 
 
 def test_no_more_at_once_than_the_administrator_allows(server: str, script: Project, ann: User) -> None:
-    projects = [script, *(Project.objects.create(name=f"{at}", kind="phase", owner=ann) for at in range(3))]
+    several = [script, *(Project.objects.create(name=f"{at}", kind="phase", owner=ann) for at in range(3))]
     upstream = ChatModelUpstream(held=True)
     with reader(upstream, max_concurrency=1):
         runs = []
-        for project in projects:
+        for project in several:
             written(project, *STORY)
             runs.append(started(project, ann))
-        for answered in range(4):
-            upstream.wait_for(lambda each, answered=answered: len(each.requests) == answered + 1)
+        for answered in range(1, 5):
+            upstream.wait_for(partial(_was_asked, answered))
             upstream.release()
         assert {ended(run).state for run in runs} == {TakeState.DONE}
     assert upstream.peak == 1
+
+
+def _was_asked(times: int, upstream: ChatModelUpstream) -> bool:
+    return len(upstream.requests) == times
 
 
 def test_what_is_used_counts_in_the_ledger_as_no_providers(server: str, script: Project, ann: User) -> None:
@@ -316,8 +321,8 @@ def test_a_project_that_is_deleted_meanwhile_ends_it_quietly(
     with reader(upstream):
         started(script, ann)
         upstream.wait_for(lambda each: each.current == 1)
-        script.delete()
-        upstream.release()
+        projects.remove(script, ann)
+        upstream.wait_for(lambda each: each.disconnects == 1)
         eventually(lambda: _open_readers() == 0)
     assert SpeakerSuggestion.objects.count() == 0
     assert errors_of_ours(caplog) == []

@@ -100,7 +100,7 @@ def _names(project: Project) -> Sequence[dict[str, Any]]:
     """The suggested speakers, those of most lines first."""
     stale = Count("pk", filter=~Q(revision=F("line__revision")))
     groups = project.suggestions.order_by().values("speaker")
-    counted = groups.annotate(count=Count("pk"), mean=100 * Avg("confidence"), stale=stale)
+    counted: Any = groups.annotate(count=Count("pk"), mean=100 * Avg("confidence"), stale=stale)
     return list(counted.order_by("-count", "speaker")[:MOST_NAMES])
 
 
