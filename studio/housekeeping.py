@@ -8,7 +8,7 @@ from datetime import timedelta
 from django.utils import timezone
 
 from studio import files, import_drafts
-from studio.models import OPEN, Export, StudioSettings, Take
+from studio.models import OPEN, Export, StudioSettings, SuggestionRun, Take
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +22,7 @@ def recover() -> None:
     if interrupted := Take.objects.put_back():
         logger.warning("%d takes were interrupted when the server stopped, and are queued again.", interrupted)
     Export.objects.put_back()
+    SuggestionRun.objects.put_back()
     files.remove_parts()
 
 

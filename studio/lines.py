@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import batched
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -176,6 +178,31 @@ def cast(project: Project, speaker: str, character: Character | None) -> int:
         if character is not None:
             CastEntry.objects.create(project=project, speaker=speaker, character=character)
         return assign(project, project.lines.filter(speaker=speaker), character)
+
+
+def name(project: Project, chosen: Mapping[int, tuple[int, str]]) -> list[int]:
+    """Give lines the speaker that `chosen` has for their keys, and whom the cast has for that one. Those that are not
+    at the revision beside it any more, or are gone, stay as they are; the keys of the others."""
+    named = list[int]()
+    with transaction.atomic():
+        cast = dict(project.cast.values_list("speaker", "character"))
+        for keys in batched(chosen, BATCH):
+            found = project.lines.select_for_update().filter(pk__in=keys).values_list("pk", "revision")
+            fresh = [pk for pk, revision in found if revision == chosen[pk][0]]
+            _name(project, {pk: chosen[pk][1] for pk in fresh}, cast)
+            named += fresh
+        _renew_all(project, named)
+    _tell(project, named)
+    return named
+
+
+def _name(project: Project, speakers: Mapping[int, str], cast: Mapping[str, int]) -> None:
+    keys = defaultdict[str, list[int]](list)
+    for pk, speaker in speakers.items():
+        keys[speaker].append(pk)
+    for speaker, pks in keys.items():
+        values = {"speaker": speaker, **({"character_id": cast[speaker]} if speaker in cast else {})}
+        project.lines.filter(pk__in=pks).update(revision=F("revision") + 1, **values)
 
 
 def _renew_all(project: Project, pks: Sequence[int]) -> None:

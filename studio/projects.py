@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
 from providers.audit import Change, record
-from studio import runner
+from studio import runner, suggestions
 from studio.models import CastEntry, Line, LineState, Project, ProjectPronunciation
 
 BATCH = 200
@@ -107,6 +107,7 @@ def remove(project: Project, by: Any) -> None:
     """Delete a project in steps, so that others can write in between; what is open ends first."""
     record(by, project, Change.DELETED)
     project.exports.cancel()
+    suggestions.cancel(project)
     runner.cancel(list(project.takes.open().order_by("-pk").values_list("pk", flat=True)))
     for rows in (project.takes.filter(kept=False), project.exports.all(), project.lines.all()):
         _clear(rows)

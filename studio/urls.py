@@ -5,7 +5,17 @@ from django.urls import include, path
 
 from studio import views
 from studio.audio import audio
-from studio.pages import cast, exports, importing, lines, project_settings, projects, pronunciation, reading
+from studio.pages import (
+    cast,
+    exports,
+    importing,
+    lines,
+    project_settings,
+    projects,
+    pronunciation,
+    reading,
+    suggestions,
+)
 
 app_name = "studio"
 _guard = admin.site.admin_view
@@ -22,6 +32,9 @@ urlpatterns = [
     path("projects/<int:pk>/import/preview/", _guard(importing.preview), name="import_preview"),
     path("projects/<int:pk>/cast/", _guard(cast.cast), name="cast"),
     path("projects/<int:pk>/cast/<int:character>/listen/", cast.listen, name="cast_listen"),
+    path("projects/<int:pk>/suggestions/", _guard(suggestions.suggestions), name="suggestions"),
+    path("projects/<int:pk>/suggestions/act/", _guard(suggestions.act), name="suggestions_act"),
+    path("projects/<int:pk>/suggestions/<int:run>/", _guard(suggestions.run), name="suggestion_run"),
     path("projects/<int:pk>/exports/", _guard(exports.exports), name="exports"),
     path("projects/<int:pk>/exports/<int:export>/", _guard(exports.export), name="export"),
     path("projects/<int:pk>/exports/<int:export>/act/", _guard(exports.act), name="export_act"),

@@ -18,3 +18,5 @@ class Kind:
     """Whether its pages have a tab on which it is read aloud."""
     turns: ClassVar[bool] = False
     """Whether an imported text is read as `Name: text` turns, rather than cut into segments."""
+    suggests_speakers: ClassVar[bool] = False
+    """Whether a chat model may be asked who speaks its lines."""

@@ -13,3 +13,4 @@ class Novel(Kind):
     icon = "auto_stories"
     line_template = "studio/projects/line_phase.html"
     reader = True
+    suggests_speakers = True

@@ -13,3 +13,4 @@ class Phase(Kind):
     icon = "subject"
     line_template = "studio/projects/line_phase.html"
     reader = True
+    suggests_speakers = True

@@ -15,6 +15,7 @@ from studio.models.projects import (
 )
 from studio.models.reading import ReadingPlace
 from studio.models.settings import LONGEST_TEXT, MEGABYTE, StudioSettings
+from studio.models.suggestions import Scope, SpeakerSuggestion, SuggestionQuerySet, SuggestionRun
 from studio.models.takes import MOST_OPEN, OPEN, Take, TakeQuerySet, TakeState
 
 __all__ = [
@@ -36,7 +37,11 @@ __all__ = [
     "ProjectPronunciation",
     "ProjectQuerySet",
     "ReadingPlace",
+    "Scope",
+    "SpeakerSuggestion",
     "StudioSettings",
+    "SuggestionQuerySet",
+    "SuggestionRun",
     "Take",
     "TakeQuerySet",
     "TakeState",

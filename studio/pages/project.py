@@ -47,6 +47,8 @@ def _tabs(request: HttpRequest, project: Project) -> list[dict[str, Any]]:
     ]
     if kinds()[project.kind].reader:
         tabs.insert(1, (_("Read"), "read"))
+    if kinds()[project.kind].suggests_speakers:
+        tabs.insert(2, (_("Suggestions"), "suggestions"))
     if request.user.has_perm("studio.change_project"):
         tabs.insert(1, (_("Import"), "import"))
     links = [(title, reverse(f"studio:{name}", args=[project.pk])) for title, name in tabs]
