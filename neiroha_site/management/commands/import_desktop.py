@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.core.management.base import BaseCommand, CommandError
+
+from providers.errors import SpeechError
+from studio.desktop.imports import bring, look
+from studio.desktop.job import Options
+from studio.desktop.report import HEADINGS, VERDICTS, Entry, Report
+from studio.desktop.sounds import FolderSounds, Sounds, ZipSounds
+from studio.projects import people
+
+# Where the desktop application keeps its audio unless it is told otherwise: beside its data folder.
+AUDIO_FOLDER = "voice_asset"
+
+
+class Command(BaseCommand):
+    help = (
+        "Import providers, characters, banks and projects from the Neiroha desktop application. What came before does"
+        " not come again."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("path", type=Path, help="The application's database, neiroha.db. It is only read.")
+        parser.add_argument(
+            "--audio-folder",
+            type=Path,
+            help=f"Its audio folder, or a zip of it. By default the folder {AUDIO_FOLDER} beside that of the database.",
+        )
+        parser.add_argument("--dry-run", action="store_true", help="Only say what would come.")
+        parser.add_argument("--with-keys", action="store_true", help="Take the providers' keys too.")
+        parser.add_argument("--again", action="store_true", help="Bring back what came before and was deleted here.")
+        parser.add_argument("--owner", default="", help="Whose the projects are; by default the first administrator's.")
+
+    def handle(self, *, path: Path, audio_folder: Path | None, dry_run: bool, owner: str, **options: Any) -> None:
+        wanted = Options(find_owner(owner), with_keys=options["with_keys"], again=options["again"])
+        try:
+            sounds = self._sounds(path, audio_folder)
+            report = look(path, sounds, wanted) if dry_run else bring(path, sounds, wanted)
+        except SpeechError as error:
+            raise CommandError(f"{error.message} Nothing was imported.") from error
+        self._tell(report)
+        self.stdout.write("Nothing was changed: this was a dry run." if dry_run else "Imported.")
+
+    def _sounds(self, path: Path, given: Path | None) -> Sounds:
+        folder = given or path.absolute().parent.parent / AUDIO_FOLDER
+        if folder.is_dir():
+            self.stdout.write(f"Audio from {folder}.")
+            return FolderSounds(folder)
+        if given is None:
+            self.stdout.write("No audio: name its folder with --audio-folder.")
+            return FolderSounds(None)
+        try:
+            # It is read until the command ends.
+            return ZipSounds(given.open("rb"))
+        except OSError as error:
+            raise CommandError(f"The audio folder {given} can't be read: {error.strerror}.") from error
+
+    def _tell(self, report: Report) -> None:
+        for what, entries in report.groups():
+            self.stdout.write(f"\n{HEADINGS[what]}")
+            for entry in entries:
+                self.stdout.write(f"  {VERDICTS[entry.verdict]}: {entry.name}{counts(entry)}")
+                for note in details(entry):
+                    self.stdout.write(f"      {note}")
+        if report.clips:
+            self.stdout.write(f"\nLeft out: {report.clips} clips that were laid out by hand on timelines.")
+        self.stdout.write(f"\n{report.lines} lines and {report.audio} recordings of lines and takes.")
+
+
+def counts(entry: Entry) -> str:
+    told = [f"{VERDICTS[verdict]}: {count} lines" for verdict, count in entry.lines.items()]
+    told += [f"{entry.audio} with audio"] if entry.audio else []
+    return f" ({', '.join(told)})" if told else ""
+
+
+def details(entry: Entry) -> list[str]:
+    left = [f"{count} x: {reason}" for reason, count in entry.left_out.items()]
+    return [*entry.notes, *left, *(f"Missing: {path}" for path in entry.missing)]
+
+
+def find_owner(name: str) -> User:
+    if name:
+        found = people().filter(username=name).first()
+        if found is None:
+            raise CommandError(f"There is nobody named {name!r} who may sign in to these pages.")
+        return found
+    first = people().filter(is_superuser=True).order_by("pk").first()
+    if first is None:
+        raise CommandError("There is no administrator yet: open the pages once, or name an --owner.")
+    return first
