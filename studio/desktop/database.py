@@ -22,6 +22,8 @@ MOST_ROWS, MOST_CELL, MOST_READ = 400_000, 16 * 1024 * 1024, 256 * 1024 * 1024
 # Steps of SQLite's machine; a table of the most rows takes a twentieth.
 _STEPS, _STEPS_A_CALL = 200_000_000, 1_000_000
 _MOST_TABLES = 1000
+# Controls, which would also drive a terminal; line ends and tabs stay.
+_NO_TEXT = dict.fromkeys({*range(0x20), *range(0x7F, 0xA0)} - {0x09, 0x0A, 0x0D})
 _ALLOWED = frozenset({sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ})
 # The newest date that is believed, and how many digits of a number are.
 _NEWEST = 4_102_444_800
@@ -43,7 +45,7 @@ class Row:
         value = self._values.get(column)
         if isinstance(value, int | float):
             value = str(value)
-        return value.replace("\0", "").strip()[:longest].strip() if isinstance(value, str) else ""
+        return value.translate(_NO_TEXT).strip()[:longest].strip() if isinstance(value, str) else ""
 
     def number(self, column: str) -> int | None:
         """One that a column of ours holds, and not a negative one."""

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from studio.desktop.job import Job, Options
 from studio.desktop.known import Known, source_of
-from studio.desktop.preparing import preparing
+from studio.desktop.preparing import Ready, prepare_some, preparing
 from studio.desktop.projects import bring_projects
 from studio.desktop.reading import Contents, read
 from studio.desktop.report import Report
@@ -22,17 +22,25 @@ from studio.models import DesktopSource
 def look(path: Path, sounds: Sounds, options: Options) -> Report:
     """What an import would bring now; nothing is changed. Of audio files only the beginnings are read, so that some may
     still turn out to be damaged. SpeechError."""
-    return _run(read(path), sounds, options, path.name, dry=True)
+    return _run(read(path), sounds, options, path.name, Ready(), dry=True)
 
 
-def bring(path: Path, sounds: Sounds, options: Options, name: str = "") -> Report:
-    """All that `look` tells of, or nothing. SpeechError."""
-    return _run(read(path), sounds, options, name or path.name, dry=False)
+def bring(path: Path, sounds: Sounds, options: Options, *, name: str = "", ready: Ready | None = None) -> Report:
+    """All that `look` tells of, or nothing. `ready` is what earlier steps stored; it is used up, whatever happens.
+    SpeechError."""
+    return _run(read(path), sounds, options, name or path.name, ready or Ready(), dry=False)
 
 
-def _run(contents: Contents, sounds: Sounds, options: Options, name: str, *, dry: bool) -> Report:
+def step(path: Path, sounds: Sounds, options: Options, ready: Ready, seconds: float) -> tuple[int, int]:
+    """Work ahead of `bring` for so long: how many takes of how many are ready now. SpeechError."""
+    contents = read(path)
     known = Known(source_of(contents), again=options.again)
-    with preparing(contents, sounds, known, options.owner, dry=dry) as prepared, transaction.atomic():
+    return prepare_some(contents, sounds, known, options.owner, ready, seconds)
+
+
+def _run(contents: Contents, sounds: Sounds, options: Options, name: str, ready: Ready, *, dry: bool) -> Report:
+    known = Known(source_of(contents), again=options.again)
+    with preparing(contents, sounds, known, options.owner, ready, dry=dry) as prepared, transaction.atomic():
         source = source_of(contents)
         # What another import brought meanwhile is known too.
         known = Known(source, again=options.again)

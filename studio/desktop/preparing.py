@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from django.utils.translation import gettext as _
 
@@ -52,10 +53,39 @@ class Prepared:
         return self.broken.get(path) or _("Its audio file was not found.")
 
 
+@dataclass
+class Ready:
+    """What earlier steps of an import stored already, to be kept between requests. `broken` as in Prepared."""
+
+    sounds: dict[tuple[str, str], Sound] = field(default_factory=dict)
+    broken: dict[str, str] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        sounds = [[*key, sound.format.value, sound.name, sound.measures] for key, sound in self.sounds.items()]
+        return {"sounds": sounds, "broken": self.broken}
+
+    @classmethod
+    def read(cls, stored: dict[str, Any]) -> Self:
+        sounds = {
+            (table, id): Sound(AudioFormat(format), name, measures)
+            for table, id, format, name, measures in stored["sounds"]
+        }
+        return cls(sounds, stored["broken"])
+
+    def discard(self) -> None:
+        """Remove what was stored."""
+        for sound in self.sounds.values():
+            private_storage().delete(sound.name)
+
+
 @contextmanager
-def preparing(contents: Contents, sounds: Sounds, known: Known, owner: Any, *, dry: bool) -> Iterator[Prepared]:
-    """What was stored and is not `used` at the end is removed again. SpeechError where there is no room."""
+def preparing(
+    contents: Contents, sounds: Sounds, known: Known, owner: Any, ready: Ready, *, dry: bool
+) -> Iterator[Prepared]:
+    """What was stored, now or before, and is not `used` at the end is removed again. SpeechError where there is no
+    room."""
     work = _Work(sounds, known, dry)
+    work.begin_with(ready)
     try:
         _require_room(work.bytes_to_come(contents), owner)
         work.prepare(contents)
@@ -65,6 +95,26 @@ def preparing(contents: Contents, sounds: Sounds, known: Known, owner: Any, *, d
         raise
     finally:
         work.remove_unused()
+
+
+def prepare_some(
+    contents: Contents, sounds: Sounds, known: Known, owner: Any, ready: Ready, seconds: float
+) -> tuple[int, int]:
+    """Store takes for so long, and put them into `ready`; how many of how many are there now. SpeechError."""
+    work = _Work(sounds, known, dry=False)
+    _require_room(work.bytes_to_come(contents), owner)
+    asked, until = list(work.takes(contents)), time.monotonic() + seconds
+    done = 0
+    for table, id, path, format in asked:
+        if (table, id) not in ready.sounds and path not in ready.broken:
+            if time.monotonic() > until:
+                break
+            work.take(table, id, path, format)
+            ready.sounds.update(work.prepared.takes)
+            ready.broken.update(work.prepared.broken)
+            work.prepared.takes.clear()
+        done += 1
+    return done, len(asked)
 
 
 def _require_room(size: int, owner: Any) -> None:
@@ -81,10 +131,26 @@ class _Work:
         self._stored: list[str] = []
         self.prepared = Prepared()
 
+    def begin_with(self, ready: Ready) -> None:
+        self.prepared.takes.update(ready.sounds)
+        self.prepared.broken.update(ready.broken)
+        self._stored += [sound.name for sound in ready.sounds.values()]
+
     def bytes_to_come(self, contents: Contents) -> int:
         """Of takes, as their files are there."""
-        named = [name for _table, _id, path in self._wanted(contents) if (name := self._sounds.find(path))]
+        named = [name for _table, _id, path, _format in self.takes(contents) if (name := self._sounds.find(path))]
         return sum(map(self._sounds.size, named))
+
+    def takes(self, contents: Contents) -> Iterator[tuple[str, str, str, AudioFormat | None]]:
+        """Those that may come: table, id, path, and the format; None stands for that of the file."""
+        for project in contents.projects:
+            format = self._format(project)
+            self.prepared.formats[project.id] = format
+            for id, path in self._lines(project):
+                yield audio_of(project.tables.lines), id, path, format
+        for quick in contents.quick:
+            if quick.audio and self._known.verdict(QUICK, quick.id) is Verdict.NEW:
+                yield QUICK, quick.id, quick.audio, None
 
     def prepare(self, contents: Contents) -> None:
         for one in contents.recordings:
@@ -93,26 +159,13 @@ class _Work:
             comes = self._known.verdict(CHARACTERS, voice.id) is Verdict.NEW
             if comes and shared_recording(contents, self._known, voice) is None:
                 self._recording(OWN_RECORDING, voice.id, voice.recording, voice.trim)
-        for project in contents.projects:
-            format = self._format(project)
-            self.prepared.formats[project.id] = format
-            for id, path in self._lines(project):
-                self._take(audio_of(project.tables.lines), id, path, format)
-        for quick in contents.quick:
-            if self._known.verdict(QUICK, quick.id) is Verdict.NEW:
-                self._take(QUICK, quick.id, quick.audio, None)
+        for table, id, path, format in self.takes(contents):
+            self.take(table, id, path, format)
 
     def remove_unused(self) -> None:
         for name in self._stored:
             if name not in self.prepared.used:
                 private_storage().delete(name)
-
-    def _wanted(self, contents: Contents) -> Iterator[tuple[str, str, str]]:
-        for project in contents.projects:
-            yield from ((project.tables.lines, id, path) for id, path in self._lines(project))
-        for quick in contents.quick:
-            if self._known.verdict(QUICK, quick.id) is Verdict.NEW:
-                yield QUICK, quick.id, quick.audio
 
     def _lines(self, project: ProjectRow) -> Iterator[tuple[str, str]]:
         """Those whose audio may come, with its path."""
@@ -172,9 +225,9 @@ class _Work:
             return
         self.prepared.recordings[table, id] = recording
 
-    def _take(self, table: str, id: str, path: str, format: AudioFormat | None) -> None:
-        """`format` None: as it is."""
-        content = self._content(path) if path else None
+    def take(self, table: str, id: str, path: str, format: AudioFormat | None) -> None:
+        known = (table, id) in self.prepared.takes or path in self.prepared.broken
+        content = None if known else self._content(path)
         if content is None:
             return
         format = format or sniff(content) or LOSSLESS

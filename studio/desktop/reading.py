@@ -318,7 +318,8 @@ def _quick(database: Database) -> Iterator[QuickRow]:
 
 
 def _name(row: Row) -> str:
-    return row.text("name", LONGEST_NAME) or row.text("id", LONGEST_NAME)
+    """In one line."""
+    return " ".join((row.text("name", LONGEST_NAME) or row.text("id", LONGEST_NAME)).split())
 
 
 def _unique[R: _Identified](rows: Iterable[R]) -> Iterator[R]:

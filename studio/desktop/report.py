@@ -7,7 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from studio.kinds import kinds
 
 
 class What(StrEnum):
@@ -20,12 +23,12 @@ class What(StrEnum):
 
 
 HEADINGS = {
-    What.PROVIDER: _("Providers"),
-    What.RECORDING: _("Reference audio"),
-    What.CHARACTER: _("Characters"),
-    What.BANK: _("Banks"),
-    What.PROJECT: _("Projects"),
-    What.TAKE: _("Quick takes"),
+    What.PROVIDER: gettext_lazy("Providers"),
+    What.RECORDING: gettext_lazy("Reference audio"),
+    What.CHARACTER: gettext_lazy("Characters"),
+    What.BANK: gettext_lazy("Banks"),
+    What.PROJECT: gettext_lazy("Projects"),
+    What.TAKE: gettext_lazy("Quick takes"),
 }
 
 
@@ -39,10 +42,10 @@ class Verdict(StrEnum):
 
 
 VERDICTS = {
-    Verdict.NEW: _("New"),
-    Verdict.HERE: _("Here already"),
-    Verdict.GONE: _("Deleted here"),
-    Verdict.LEFT: _("Left out"),
+    Verdict.NEW: gettext_lazy("New"),
+    Verdict.HERE: gettext_lazy("Here already"),
+    Verdict.GONE: gettext_lazy("Deleted here"),
+    Verdict.LEFT: gettext_lazy("Left out"),
 }
 
 
@@ -61,6 +64,31 @@ class Entry:
     audio: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
     missing: list[str] = field(default_factory=list)
+
+    @property
+    def label(self) -> str:
+        return str(VERDICTS[self.verdict])
+
+    @property
+    def kind_label(self) -> str:
+        return str(kinds()[self.kind].label) if self.kind else ""
+
+    @property
+    def told(self) -> list[str]:
+        """The counts and the reasons, a line each."""
+        new, here, gone = (self.lines[verdict] for verdict in (Verdict.NEW, Verdict.HERE, Verdict.GONE))
+        counted = [
+            (ngettext("%d new line", "%d new lines", new), new),
+            (ngettext("%d line is here already", "%d lines are here already", here), here),
+            (ngettext("%d line was deleted here", "%d lines were deleted here", gone), gone),
+            (ngettext("%d recording", "%d recordings", self.audio), self.audio),
+        ]
+        figures = ", ".join(text % count for text, count in counted if count)
+        reasons = [
+            _("Left out: %(count)d. %(reason)s") % {"count": count, "reason": reason}
+            for reason, count in self.left_out.items()
+        ]
+        return [line for line in (figures, *self.notes, *reasons) if line]
 
 
 @dataclass
@@ -97,7 +125,8 @@ class Report:
         """Nothing is new."""
         return not (self.lines or self.audio or any(entry.verdict is Verdict.NEW for entry in self.entries))
 
-    def groups(self) -> Iterator[tuple[What, list[Entry]]]:
+    def groups(self) -> Iterator[tuple[str, list[Entry]]]:
+        """By their headings."""
         for what in What:
             if found := self.of(what):
-                yield what, found
+                yield str(HEADINGS[what]), found

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from providers.errors import SpeechError
 from studio.desktop.imports import bring, look
 from studio.desktop.job import Options
-from studio.desktop.report import HEADINGS, VERDICTS, Entry, Report
+from studio.desktop.report import Report
 from studio.desktop.sounds import FolderSounds, Sounds, ZipSounds
 from studio.projects import people
 
@@ -61,26 +61,16 @@ class Command(BaseCommand):
             raise CommandError(f"The audio folder {given} can't be read: {error.strerror}.") from error
 
     def _tell(self, report: Report) -> None:
-        for what, entries in report.groups():
-            self.stdout.write(f"\n{HEADINGS[what]}")
+        for heading, entries in report.groups():
+            self.stdout.write(f"\n{heading}")
             for entry in entries:
-                self.stdout.write(f"  {VERDICTS[entry.verdict]}: {entry.name}{counts(entry)}")
-                for note in details(entry):
-                    self.stdout.write(f"      {note}")
+                kind = f" ({entry.kind_label})" if entry.kind_label else ""
+                self.stdout.write(f"  {entry.label}: {entry.name}{kind}")
+                for line in [*entry.told, *(f"Missing: {path}" for path in entry.missing)]:
+                    self.stdout.write(f"      {line}")
         if report.clips:
             self.stdout.write(f"\nLeft out: {report.clips} clips that were laid out by hand on timelines.")
-        self.stdout.write(f"\n{report.lines} lines and {report.audio} recordings of lines and takes.")
-
-
-def counts(entry: Entry) -> str:
-    told = [f"{VERDICTS[verdict]}: {count} lines" for verdict, count in entry.lines.items()]
-    told += [f"{entry.audio} with audio"] if entry.audio else []
-    return f" ({', '.join(told)})" if told else ""
-
-
-def details(entry: Entry) -> list[str]:
-    left = [f"{count} x: {reason}" for reason, count in entry.left_out.items()]
-    return [*entry.notes, *left, *(f"Missing: {path}" for path in entry.missing)]
+        self.stdout.write(f"\n{report.lines} new lines, {report.audio} recordings of lines and quick takes.")
 
 
 def find_owner(name: str) -> User:
