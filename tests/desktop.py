@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sqlite3
 from collections.abc import Iterable
 from contextlib import closing
@@ -49,6 +50,11 @@ def changed(path: Path, *scripts: str) -> Path:
 
 def recordings() -> dict[str, bytes]:
     """The files of the audio folder; one of them is no audio."""
+    return dict(_recordings())
+
+
+@functools.cache
+def _recordings() -> dict[str, bytes]:
     made = {}
     for name, text in SPOKEN.items():
         pcm = spoken(text)

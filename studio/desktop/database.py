@@ -193,5 +193,6 @@ def _quoted(name: str) -> str:
 def _translated() -> Iterator[None]:
     try:
         yield
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        # The latter comes of what SQLite would say, with names out of the file.
         raise DesktopUnreadable(_("The database is damaged, or no copy of a whole file: copy it again.")) from error

@@ -259,8 +259,7 @@ def _trimmed(content: bytes, trim: tuple[float | None, float | None]) -> bytes:
 
 def take_file(content: bytes, format: AudioFormat) -> TakeFile:
     """The file as it is, where it is in this format already. BadAudio, also where it is cut off."""
+    wav = to_wav(content)
     if format is not LOSSLESS and sniff(content) is format:
         return finished(content, format)
-    wav = to_wav(content)
-    spoken = wav if carrier(format) is AudioFormat.WAV else encode(*decode(wav), format)
-    return finished(spoken, format)
+    return finished(wav if carrier(format) is AudioFormat.WAV else encode(*decode(wav), format), format)

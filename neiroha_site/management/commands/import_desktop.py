@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError
@@ -39,26 +41,25 @@ class Command(BaseCommand):
     def handle(self, *, path: Path, audio_folder: Path | None, dry_run: bool, owner: str, **options: Any) -> None:
         wanted = Options(find_owner(owner), with_keys=options["with_keys"], again=options["again"])
         try:
-            sounds = self._sounds(path, audio_folder)
-            report = look(path, sounds, wanted) if dry_run else bring(path, sounds, wanted)
+            with self._sounds(path, audio_folder) as sounds:
+                report = look(path, sounds, wanted) if dry_run else bring(path, sounds, wanted)
         except SpeechError as error:
             raise CommandError(f"{error.message} Nothing was imported.") from error
         self._tell(report)
         self.stdout.write("Nothing was changed: this was a dry run." if dry_run else "Imported.")
 
-    def _sounds(self, path: Path, given: Path | None) -> Sounds:
+    @contextmanager
+    def _sounds(self, path: Path, given: Path | None) -> Iterator[Sounds]:
         folder = given or path.absolute().parent.parent / AUDIO_FOLDER
         if folder.is_dir():
             self.stdout.write(f"Audio from {folder}.")
-            return FolderSounds(folder)
-        if given is None:
+            yield FolderSounds(folder)
+        elif given is None:
             self.stdout.write("No audio: name its folder with --audio-folder.")
-            return FolderSounds(None)
-        try:
-            # It is read until the command ends.
-            return ZipSounds(given.open("rb"))
-        except OSError as error:
-            raise CommandError(f"The audio folder {given} can't be read: {error.strerror}.") from error
+            yield FolderSounds(None)
+        else:
+            with opened_zip(given) as file:
+                yield ZipSounds(file)
 
     def _tell(self, report: Report) -> None:
         for heading, entries in report.groups():
@@ -71,6 +72,13 @@ class Command(BaseCommand):
         if report.clips:
             self.stdout.write(f"\nLeft out: {report.clips} clips that were laid out by hand on timelines.")
         self.stdout.write(f"\n{report.lines} new lines, {report.audio} recordings of lines and quick takes.")
+
+
+def opened_zip(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise CommandError(f"The audio folder {path} can't be read: {error.strerror}.") from error
 
 
 def find_owner(name: str) -> User:
