@@ -107,10 +107,10 @@ def folder(name: str = FOLDER) -> Path:
     return Path(private_storage().path(name))
 
 
-def has_room() -> bool:
-    """Whether the disk holds more than a batch in flight may need."""
+def has_room(size: int = 0) -> bool:
+    """Whether the disk holds `size` bytes, and more than a batch in flight may need."""
     place = next(one for one in (folder(), *folder().parents) if one.exists())
-    return shutil.disk_usage(place).free >= RESERVE_BYTES
+    return shutil.disk_usage(place).free >= RESERVE_BYTES + size
 
 
 def write(made: TakeFile) -> str:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from django.utils import timezone
 
 from studio import files, import_drafts
+from studio.desktop import waiting
 from studio.models import OPEN, Export, StudioSettings, SuggestionRun, Take
 
 logger = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ def sweep() -> None:
         old.delete()
     files.remove_orphans(_known)
     import_drafts.sweep()
+    waiting.sweep()
 
 
 def _known(names: list[str]) -> set[str]:

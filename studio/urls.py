@@ -7,6 +7,7 @@ from studio import views
 from studio.audio import audio
 from studio.pages import (
     cast,
+    desktop,
     exports,
     importing,
     lines,
@@ -26,6 +27,7 @@ urlpatterns = [
     path("takes/<int:pk>/", _guard(views.card), name="card"),
     path("takes/<int:pk>/audio", audio, name="audio"),
     path("projects/", _guard(projects.projects), name="projects"),
+    path("desktop/", _guard(desktop.desktop), name="desktop"),
     path("projects/new/", _guard(projects.add), name="new"),
     path("projects/<int:pk>/", _guard(lines.project), name="project"),
     path("projects/<int:pk>/import/", _guard(importing.import_text), name="import"),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from studio.models.desktop import DesktopOrigin, DesktopSource
 from studio.models.exports import Export, ExportQuerySet
 from studio.models.footage import Footage, OriginalSound, Upload
 from studio.models.projects import (
@@ -26,6 +27,8 @@ __all__ = [
     "MOST_OPEN",
     "OPEN",
     "CastEntry",
+    "DesktopOrigin",
+    "DesktopSource",
     "Export",
     "ExportQuerySet",
     "Footage",
