@@ -16,3 +16,7 @@ class Kind:
     """Paints one line on the project's page."""
     turns: ClassVar[bool] = False
     """Whether an imported text is read as `Name: text` turns, rather than cut into segments."""
+    timed: ClassVar[bool] = False
+    """Whether lines have times, as subtitles do: these are imported, and lines stand in the order of their times."""
+    tools_template: ClassVar[str] = ""
+    """Stands above the lines on the project's page, if anything does."""

@@ -11,4 +11,6 @@ class Dub(Kind):
     label = _("Video dub")
     description = _("Subtitles that are spoken in time with a video or a sound recording.")
     icon = "movie"
-    line_template = "studio/projects/line_phase.html"
+    line_template = "studio/projects/line_dub.html"
+    timed = True
+    tools_template = "studio/projects/timeline.html"
