@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
 from studio.fitting import Cue, fit, overlaps
-from studio.models import Footage, Project
+from studio.models import Footage, Line, Project
 from studio.subtitle_reading import LATEST
 
 # Of a line that is written by hand, unless the next one comes sooner.
@@ -75,6 +76,11 @@ class Place:
     def length(self) -> float:
         return self.end - self.start
 
+    @property
+    def late(self) -> float:
+        """`over` as it is shown: whatever is too long is shown as at least a tenth of a second."""
+        return math.ceil(self.over * 10) / 10
+
 
 def places(project: Project) -> dict[int, Place]:
     """Of all lines with times, by their keys: what fits depends on all of them."""
@@ -95,6 +101,18 @@ def terms(project: Project) -> tuple[float, float | None]:
     if footage is None:
         return float(Footage._meta.get_field("stretch_most").get_default()), None
     return footage.stretch_most, footage.duration
+
+
+def time_behind(project: Project, line: Line | None, *, first: bool = False) -> tuple[int, int]:
+    """The time of another line behind this one, the last one where there is none, or before all; as long as is usual,
+    or up to the line that follows."""
+    timed = project.lines.exclude(start_ms=None).order_by("start_ms", "position")
+    if line is None and not first:
+        line = timed.order_by("end_ms").last()
+    start = line.end_ms or 0 if line else 0
+    following = timed.filter(start_ms__gte=start + LEAST_MS).first()
+    end = start + USUAL_MS
+    return start, min(end, following.start_ms) if following and following.start_ms else end
 
 
 def in_time(rows: Iterable[tuple[int, int, int | None]]) -> dict[int, int]:

@@ -125,11 +125,11 @@ def test_many_that_are_left_out_are_named_in_part(client: Client, film: Project)
     ids=["letter", "sound", "rubbish", "empty", "big"],
 )
 def test_what_is_no_subtitles_is_told_at_the_field(
-    client: Client,
+    client: Client,  # noqa: F811
     film: Project,
     name: str,
     content: bytes,
-    words: str,  # noqa: F811
+    words: str,
 ) -> None:
     uploads = [SimpleUploadedFile(name, content)]
     page = client.post(address(film, "import/"), {"text": "", "uploads": uploads, "begin": ""})

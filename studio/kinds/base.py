@@ -19,4 +19,6 @@ class Kind:
     timed: ClassVar[bool] = False
     """Whether lines have times, as subtitles do: these are imported, and lines stand in the order of their times."""
     tools_template: ClassVar[str] = ""
-    """Stands above the lines on the project's page, if anything does."""
+    """Stands above the lines on the project's page, if anything does, with scripts and styles of its own."""
+    scripts: ClassVar[tuple[str, ...]] = ()
+    styles: ClassVar[tuple[str, ...]] = ()

@@ -14,3 +14,10 @@ class Dub(Kind):
     line_template = "studio/projects/line_dub.html"
     timed = True
     tools_template = "studio/projects/timeline.html"
+    scripts = (
+        "neiroha/cues.js",
+        "neiroha/timeline.js",
+        "neiroha/timeline_edit.js",
+        "neiroha/dub_player.js",
+    )
+    styles = ("neiroha/dub.css",)

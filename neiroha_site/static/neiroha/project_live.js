@@ -42,6 +42,7 @@ document.addEventListener("DOMContentLoaded", () => {
       NrLines.morph(document.getElementById("nr-summary"), parsed(message.summary));
       announce(before);
     }
+    document.dispatchEvent(new CustomEvent("nr-told", { detail: message }));
     if (message.structure) document.dispatchEvent(new Event("nr-renew"));
   }
 
