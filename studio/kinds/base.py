@@ -16,3 +16,9 @@ class Kind:
     """Paints one line on the project's page."""
     turns: ClassVar[bool] = False
     """Whether an imported text is read as `Name: text` turns, rather than cut into segments."""
+    timed: ClassVar[bool] = False
+    """Whether lines have times at which they are heard, beside a recording, rather than one behind the other."""
+    exports: ClassVar[tuple[str, ...]] = ("audio", "files", "subtitles")
+    """What can be exported: values of studio.export_options.What."""
+    pages: ClassVar[tuple[tuple[str | Promise, str], ...]] = ()
+    """Pages of its own, behind that of the lines: the title of each and the name of its address."""

@@ -12,3 +12,6 @@ class Dub(Kind):
     description = _("Subtitles that are spoken in time with a video or a sound recording.")
     icon = "movie"
     line_template = "studio/projects/line_phase.html"
+    timed = True
+    exports = ("audio", "video", "files", "subtitles")
+    pages = ((_("Footage"), "footage"),)
