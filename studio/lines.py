@@ -156,8 +156,9 @@ def join(line: Line) -> Line:
     other = line.project.lines.filter(position__gt=line.position).order_by("position").first()
     if other is None:
         raise ValidationError(_("There is no line behind this one."))
-    both = [one for one in (line, other) if one.start_ms is not None and one.end_ms is not None]
-    times = {"start_ms": min(one.start_ms for one in both), "end_ms": max(one.end_ms for one in both)} if both else {}
+    starts = [one.start_ms for one in (line, other) if one.start_ms is not None]
+    ends = [one.end_ms for one in (line, other) if one.end_ms is not None]
+    times = {"start_ms": min(starts), "end_ms": max(ends)} if starts and ends else {}
     with transaction.atomic():
         edit(line, text=line.text + space_between(line.text, other.text) + other.text, **times)
         remove(line.project, line.project.lines.filter(pk=other.pk))

@@ -87,7 +87,7 @@ def places(project: Project) -> dict[int, Place]:
     most, total = terms(project)
     timed = project.lines.exclude(start_ms=None).order_by("start_ms", "position")
     listed = list(timed.values_list("pk", "start_ms", "end_ms", "take__duration"))
-    cues = [Cue(start / 1000, end / 1000, speech or 0.0) for _pk, start, end, speech in listed]
+    cues = [Cue((start or 0) / 1000, (end or 0) / 1000, speech or 0.0) for _pk, start, end, speech in listed]
     crossed, fits = overlaps(cues), fit(cues, stretch_most=most, total=total)
     return {
         row[0]: Place(cue.start, cue.end, cue.duration, fitted.stretch, fitted.over, at in crossed)
@@ -95,9 +95,16 @@ def places(project: Project) -> dict[int, Place]:
     }
 
 
+def footage_of(project: Project) -> Footage | None:
+    try:
+        return project.footage
+    except Footage.DoesNotExist:
+        return None
+
+
 def terms(project: Project) -> tuple[float, float | None]:
     """How much faster speech may be played, and the seconds of the recording, None where there is none."""
-    footage = Footage.objects.filter(project=project).only("stretch_most", "duration").first()
+    footage = footage_of(project)
     if footage is None:
         return float(Footage._meta.get_field("stretch_most").get_default()), None
     return footage.stretch_most, footage.duration

@@ -5,7 +5,7 @@ from django.urls import include, path
 
 from studio import views
 from studio.audio import audio
-from studio.pages import cast, exports, importing, lines, project_settings, projects, pronunciation
+from studio.pages import cast, exports, footage, importing, lines, project_settings, projects, pronunciation
 
 app_name = "studio"
 _guard = admin.site.admin_view
@@ -26,6 +26,12 @@ urlpatterns = [
     path("projects/<int:pk>/exports/<int:export>/", _guard(exports.export), name="export"),
     path("projects/<int:pk>/exports/<int:export>/act/", _guard(exports.act), name="export_act"),
     path("projects/<int:pk>/exports/<int:export>/file", exports.file, name="export_file"),
+    path("projects/<int:pk>/footage/", _guard(footage.footage), name="footage"),
+    path("projects/<int:pk>/footage/file", footage.file, name="footage_file"),
+    path("projects/<int:pk>/footage/remove/", _guard(footage.remove), name="footage_remove"),
+    path("projects/<int:pk>/footage/uploads/", _guard(footage.upload), name="upload"),
+    path("projects/<int:pk>/footage/uploads/<str:token>/", _guard(footage.upload_part), name="upload_part"),
+    path("projects/<int:pk>/footage/uploads/<str:token>/end/", _guard(footage.upload_end), name="upload_end"),
     path("projects/<int:pk>/settings/", _guard(project_settings.settings), name="settings"),
     path("projects/<int:pk>/people/", _guard(project_settings.people), name="people"),
     path("projects/<int:pk>/copy/", _guard(project_settings.copy_project), name="copy"),

@@ -17,8 +17,13 @@ class Kind:
     turns: ClassVar[bool] = False
     """Whether an imported text is read as `Name: text` turns, rather than cut into segments."""
     timed: ClassVar[bool] = False
-    """Whether lines have times, as subtitles do: these are imported, and lines stand in the order of their times."""
+    """Whether lines have times at which they are heard, beside a recording, rather than one behind the other. Subtitles
+    are imported then, and lines stand in the order of their times."""
     tools_template: ClassVar[str] = ""
     """Stands above the lines on the project's page, if anything does, with scripts and styles of its own."""
     scripts: ClassVar[tuple[str, ...]] = ()
     styles: ClassVar[tuple[str, ...]] = ()
+    exports: ClassVar[tuple[str, ...]] = ("audio", "files", "subtitles")
+    """What can be exported: values of studio.export_options.What."""
+    pages: ClassVar[tuple[tuple[str | Promise, str], ...]] = ()
+    """Pages of its own, behind that of the lines: the title of each and the name of its address."""

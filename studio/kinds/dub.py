@@ -21,3 +21,5 @@ class Dub(Kind):
         "neiroha/dub_player.js",
     )
     styles = ("neiroha/dub.css",)
+    exports = ("audio", "video", "files", "subtitles")
+    pages = ((_("Footage"), "footage"),)

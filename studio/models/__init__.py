@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from studio.models.exports import Export, ExportQuerySet
-from studio.models.footage import Footage, OriginalSound, Upload
+from studio.models.exports import VIDEO, Export, ExportQuerySet
+from studio.models.footage import Footage, OriginalSound, Upload, video_bytes_used
 from studio.models.projects import (
     LONGEST_LINE,
     MOST_LINES,
@@ -24,6 +24,7 @@ __all__ = [
     "MOST_LINES",
     "MOST_OPEN",
     "OPEN",
+    "VIDEO",
     "CastEntry",
     "Export",
     "ExportQuerySet",
@@ -41,4 +42,5 @@ __all__ = [
     "TakeQuerySet",
     "TakeState",
     "Upload",
+    "video_bytes_used",
 ]

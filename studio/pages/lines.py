@@ -20,7 +20,7 @@ from studio.pages.project import project_of, project_page
 from studio.rows import may_change, rows, speakers_of, stamp
 from studio.runner import stages
 from studio.summary import summary
-from studio.timing import places
+from studio.timing import footage_of, places
 
 A_PAGE = 100
 # What of an address is not the choice of lines.
@@ -67,6 +67,7 @@ def lines_page(
         "address": _address(request, project, asked),
         "stamp": stamp(project),
         "ticked": request.POST.getlist("line"),
+        "footage": footage_of(project) if placed else None,
         "over": sum(place.over > 0 for place in placed.values()),
     }
     if may_change(request.user):

@@ -40,12 +40,13 @@ def project_page(request: HttpRequest, project: Project, template: str, context:
 def _tabs(request: HttpRequest, project: Project) -> list[dict[str, Any]]:
     tabs = [
         (_("Lines"), "project"),
+        *kinds()[project.kind].pages,
         (_("Cast"), "cast"),
         (_("Pronunciation"), "project-pronunciation"),
         (_("Export"), "exports"),
         (_("Settings"), "settings"),
     ]
     if request.user.has_perm("studio.change_project"):
-        tabs.insert(1, (_("Import"), "import"))
+        tabs.insert(-4, (_("Import"), "import"))
     links = [(title, reverse(f"studio:{name}", args=[project.pk])) for title, name in tabs]
     return [{"title": title, "link": link, "current": request.path == link} for title, link in links]

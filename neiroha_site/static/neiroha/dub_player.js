@@ -5,7 +5,8 @@
 document.addEventListener("DOMContentLoaded", () => {
   const root = document.getElementById("nr-timeline");
   if (!root) return;
-  const footage = document.getElementById("nr-footage"), button = root.querySelector("[data-nr-preview]");
+  let footage = document.getElementById("nr-footage");
+  const button = root.querySelector("[data-nr-preview]");
   const picture = button.querySelector("[aria-hidden]"), words = button.querySelector(".sr-only");
   // Milliseconds: what begins so soon is fetched, and how far sound may be from where it belongs.
   const AHEAD = 8000, APART = 150;
@@ -134,6 +135,12 @@ document.addEventListener("DOMContentLoaded", () => {
     if (playing) return stop();
     seek(detail);
     return start();
+  });
+  // A recording that this browser can't play.
+  footage?.addEventListener("error", () => {
+    document.getElementById("nr-footage-broken").hidden = false;
+    footage.hidden = true;
+    footage = null;
   });
   // By the recording's own controls.
   footage?.addEventListener("play", () => start());
