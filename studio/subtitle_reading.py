@@ -203,7 +203,8 @@ _ASS_BREAK = re.compile(r"\\[Nn]")
 
 
 def _ass(text: str) -> Iterator[_Found]:
-    names, in_events = _ASS_FIELDS, True
+    names: tuple[str, ...] = _ASS_FIELDS
+    in_events = True
     for line in text.split("\n"):
         kind, colon, rest = line.strip().partition(":")
         if kind.startswith("["):
