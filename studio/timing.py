@@ -41,7 +41,7 @@ def read_clock(text: str) -> int:
     whole = (int(hours or 0) * 60 + int(minutes or 0)) * 60 + int(seconds)
     found = 1000 * whole + int((fraction or "").ljust(3, "0"))
     if found > LATEST:
-        raise ValidationError(_("This is later than any recording: at most 100 hours."))
+        raise ValidationError(_("A time is between 0 and 100 hours."))
     return found
 
 
@@ -53,7 +53,7 @@ def check_times(start: int | None, end: int | None) -> None:
         missing = "start_ms" if start is None else "end_ms"
         raise ValidationError({missing: _("A line has both times, or neither.")})
     if not 0 <= start <= LATEST or end > LATEST:
-        raise ValidationError({"end_ms": _("This is later than any recording: at most 100 hours.")})
+        raise ValidationError({"end_ms": _("A time is between 0 and 100 hours.")})
     if end <= start:
         raise ValidationError(
             {"end_ms": _("The line ends before it starts: give it a later end, or an earlier start.")}

@@ -14,7 +14,7 @@ from providers.models import Provider
 from studio import lines
 from studio.lines import Draft
 from studio.models import Line, Project
-from tests.browser import NARROW, Visitor
+from tests.browser import Visitor
 from tests.conftest import add_character
 from tests.sounds import tone, wav_file
 from tests.test_accessibility import violations
@@ -91,11 +91,11 @@ def drag(page: Page, what: Locator, by: int, *, at: float = 0.5, key: str = "") 
 
 
 def test_from_subtitles_to_speech_at_its_times(
-    visit: Visit,
+    visit: Visit,  # noqa: F811
     film: Project,
-    ann: User,
+    ann: User,  # noqa: F811
     alloy: Character,
-    tmp_path: Path,  # noqa: F811
+    tmp_path: Path,
 ) -> None:
     file = tmp_path / "film.srt"
     file.write_text(SUBTITLES)
@@ -119,7 +119,7 @@ def test_from_subtitles_to_speech_at_its_times(
     expect(late.get_by_text("over by 0.7 s")).to_be_visible()
     expect(late.get_by_text("played 1.20× as fast")).to_be_visible()
     expect(cue(page, "I am coming.")).to_have_attribute(
-        "aria-label", r"0:00:03.500 – 0:00:04.000 Alloy: I am coming., over by 0.7 s, played 1.20× as fast"
+        "aria-label", "0:00:03.500 – 0:00:04.000 Alloy: I am coming., over by 0.7 s, played 1.20× as fast"
     )
     assert violations(page) == []
     visitor.shot("dub")

@@ -20,7 +20,9 @@ def project_of(request: HttpRequest, pk: int, right: str = "view") -> Project:
     """The project, for its people with this right on projects. To outsiders there is none."""
     if not request.user.has_perm(f"studio.{right}_project"):
         raise PermissionDenied
-    visible = Project.objects.visible_to(request.user).filter(kind__in=kinds()).select_related("bank", "owner")
+    visible = (
+        Project.objects.visible_to(request.user).filter(kind__in=kinds()).select_related("bank", "owner", "footage")
+    )
     return get_object_or_404(visible, pk=pk)
 
 

@@ -125,7 +125,7 @@ document.addEventListener("DOMContentLoaded", () => {
 
   function tell() {
     picture.textContent = playing ? "pause" : "play_arrow";
-    words.textContent = button.title = playing ? button.dataset.nrPause : button.dataset.nrPlay;
+    words.textContent = button.title = playing ? button.dataset.nrHold : button.dataset.nrBegin;
     root.dataset.nrPlaying = playing ? "yes" : "no";
   }
 

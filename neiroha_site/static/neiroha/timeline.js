@@ -48,6 +48,7 @@ const NrTimeline = {
 
   size() {
     this.track.style.width = `${Math.ceil(this.length * this.scale)}px`;
+    this.track.style.setProperty("--nr-lanes", NrCues.list.reduce((most, cue) => Math.max(most, cue.lane + 1), 1));
   },
 
   soon() {
