@@ -16,21 +16,27 @@ from unfold.widgets import (
 )
 
 from providers.audio import LOUDNESS, LOUDNESS_MAX, LOUDNESS_MIN
-from studio.export_options import CHAPTER_GAP_MS, FORMATS, GAP_MAX_MS, GAP_MS, ZIP, ExportOptions, Material, What
-from studio.exports import ask, require_material, require_room
+from studio.export_options import CHAPTER_GAP_MS, FORMATS, GAP_MAX_MS, GAP_MS, ExportOptions, Track, What
+from studio.exports import ask, formats_of, material_of, require_material, require_room
+from studio.kinds import kind
 from studio.models import Export, Project
 
 ALL, CURRENT = "all", "current"
 # What is read for one choice only.
 _READ_FOR = {
     "audio_format": {What.AUDIO},
+    "track": {What.VIDEO},
     "subtitles_format": {What.SUBTITLES},
     "gap_ms": {What.AUDIO, What.SUBTITLES},
     "chapter_gap_ms": {What.AUDIO, What.SUBTITLES},
-    "level": {What.AUDIO},
-    "loudness": {What.AUDIO},
+    "level": {What.AUDIO, What.VIDEO},
+    "loudness": {What.AUDIO, What.VIDEO},
     "speaker_prefix": {What.SUBTITLES},
 }
+
+
+# Lines that have times of their own have no pauses to choose.
+_GAPS = ("gap_ms", "chapter_gap_ms")
 
 
 def _upper(what: What) -> list[tuple[str, str]]:
@@ -48,6 +54,14 @@ class ExportForm(forms.Form):
         required=False,
         widget=UnfoldAdminSelectWidget,
         help_text=gettext_lazy("M4B is for audiobook players, which show its chapters."),
+    )
+    track = forms.ChoiceField(
+        label=gettext_lazy("Where the dub goes"),
+        choices=Track.choices,
+        initial=Track.ADD,
+        required=False,
+        widget=UnfoldAdminSelectWidget,
+        help_text=gettext_lazy("Picture and other tracks are copied as they are."),
     )
     subtitles_format = forms.ChoiceField(
         label=gettext_lazy("Format"),
@@ -107,18 +121,22 @@ class ExportForm(forms.Form):
     def __init__(self, project: Project, owner: Any, data: Any = None) -> None:
         super().__init__(data, initial={"what": What.AUDIO})
         self.project, self.owner = project, owner
-        self.material = Material.of(project.lines.all())
+        self.material = material_of(project)
+        able = [(what, what.label) for what in What if formats_of(project, what)]
+        self.fields["what"].choices = able  # type: ignore[attr-defined]
+        if kind(project.kind).timed:
+            self.fields["level"].label = _("Bring the speech to one loudness")
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
         for name, read_for in _READ_FOR.items():
-            if cleaned.get("what") not in read_for:
+            if cleaned.get("what") not in read_for or (name in _GAPS and kind(self.project.kind).timed):
                 self.errors.pop(name, None)
                 cleaned[name] = self.fields[name].initial
         if cleaned.get("level") and cleaned.get("loudness") is None and "loudness" not in self.errors:
             self.add_error("loudness", _("Enter the loudness, or leave it as it is."))
         if not self.errors:
-            require_room(self.project, self.owner)
+            require_room(self.project, self.owner, self.options.what)
             require_material(self.material, self.options, incomplete=cleaned["incomplete"])
         return cleaned
 
@@ -127,7 +145,9 @@ class ExportForm(forms.Form):
         values = self.cleaned_data
         what = What(values["what"])
         formats = {What.AUDIO: "audio_format", What.SUBTITLES: "subtitles_format"}
-        format = values[formats[what]] or self.fields[formats[what]].initial if what in formats else ZIP
+        format = formats_of(self.project, what)[0]
+        if what in formats:
+            format = values[formats[what]] or self.fields[formats[what]].initial
         return ExportOptions(
             what,
             format,
@@ -136,6 +156,7 @@ class ExportForm(forms.Form):
             loudness=values["loudness"] if values["level"] else None,
             only_done=values["which"] == CURRENT,
             speaker_prefix=bool(values["speaker_prefix"]),
+            track=Track(values["track"] or Track.ADD),
         )
 
     def export(self) -> Export | None:
