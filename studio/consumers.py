@@ -6,6 +6,9 @@ is something new: shown lines that changed, painted as the page was; how far the
 moved, so that the page has to be read again. The page where a project is read (`?page=read`) is sent {"parts": {id:
 html}} too: chapters whose figures changed. What a page has just begun to show is sent once as it is, so that nothing
 is missed that happened before it was connected.
+
+Of a project whose lines have times it is sent {"cues": rows} too: all lines that changed, shown or not, as studio.cues
+lists them; null where any may have changed.
 """
 
 from __future__ import annotations
@@ -24,7 +27,8 @@ from django.template.loader import render_to_string
 
 from providers.engine import current_engine
 from studio import events
-from studio.kinds import kinds
+from studio.cues import listed
+from studio.kinds import kind, kinds
 from studio.live import LivePage
 from studio.models import Project
 from studio.pages.lines import A_PAGE
@@ -32,6 +36,7 @@ from studio.reading import Chapter, chapters_of
 from studio.rows import SENTENCE, may_change, paint, rows, speakers_of, stamp
 from studio.runner import Stage, current_runner
 from studio.summary import summary
+from studio.timing import places
 
 # While something is open: how often the queue is looked at, and how often the figures are sent without any change.
 LOOK_SECONDS = 0.2
@@ -53,6 +58,8 @@ class Errand:
     structure: bool
     figures: bool
     stages: dict[int, Stage]
+    everything: bool
+    """Whether any line of the project may have changed."""
     seen: str
     """The project's last change when the page was made; empty where that was looked at already."""
 
@@ -69,7 +76,7 @@ class ProjectLive(LivePage):
         self._news = asyncio.Event()
         self._shown: frozenset[int] = frozenset()
         self._dirty: set[int] = set()
-        self._structure, self._count, self._open = False, True, False
+        self._structure, self._count, self._open, self._everything = False, True, False, False
         self._seen, self._counted_at, self._queue_seen = "", 0.0, -1
         self._stages: dict[int, Stage] = {}
         self._asking: dict[int, int] = {}
@@ -83,6 +90,7 @@ class ProjectLive(LivePage):
     async def project_changed(self, event: events.ProjectChanged) -> None:
         lines = event["lines"]
         self._dirty |= self._shown if lines is None else set(lines)
+        self._everything = self._everything or lines is None
         self._structure = self._structure or event["structure"]
         self._count = True
         self._news.set()
@@ -94,7 +102,7 @@ class ProjectLive(LivePage):
 
     async def changed(self) -> None:
         now = asyncio.get_running_loop().time
-        while not (self._dirty or self._structure or self._figures_due(now())):
+        while not (self._dirty or self._structure or self._everything or self._figures_due(now())):
             self._news.clear()
             with suppress(TimeoutError):
                 # Nobody tells when a take gets its place in the queue, nor how time goes by.
@@ -103,8 +111,10 @@ class ProjectLive(LivePage):
             self._look()
         self._look()
         figures = self._figures_due(now())
-        self._errand = Errand(frozenset(self._dirty), self._structure, figures, self._stages, self._seen)
-        self._dirty, self._structure, self._seen = set(), False, ""
+        self._errand = Errand(
+            frozenset(self._dirty), self._structure, figures, self._stages, self._everything, self._seen
+        )
+        self._dirty, self._structure, self._everything, self._seen = set(), False, False, ""
         if figures:
             self._count, self._counted_at = False, now()
 
@@ -139,6 +149,8 @@ class ProjectLive(LivePage):
         message: dict[str, Any] = {}
         if painted := self._rows(project, errand):
             message["rows"] = painted
+        if kind(project.kind).timed and (errand.lines or errand.everything):
+            message["cues"] = None if errand.everything else listed(project, project.lines.filter(pk__in=errand.lines))
         if errand.figures:
             message["summary"] = self._figures(project, errand)
             if self._reading and (parts := self._counted(project)):
@@ -155,7 +167,8 @@ class ProjectLive(LivePage):
         changed = (
             Q(pk__in=errand.lines) | Q(attempt__line__in=errand.lines) if project.reuse else Q(pk__in=errand.lines)
         )
-        found = rows(project.lines.filter(changed, pk__in=shown), errand.stages, speakers_of(project))
+        placed = places(project) if kind(project.kind).timed else {}
+        found = rows(project.lines.filter(changed, pk__in=shown), errand.stages, speakers_of(project), placed)
         kept = {line: take for line, take in self._asking.items() if line in shown}
         for row in found:
             kept.pop(row.line.pk, None)

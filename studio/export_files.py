@@ -53,7 +53,8 @@ type IsCancelled = Callable[[], bool]
 @dataclass(frozen=True, slots=True)
 class ExportLine:
     """`index` is its number in the project, from 1; `chapter` the title of the chapter that begins with it, if one
-    does; `sample_rate` that of headerless PCM. `duration` is seconds."""
+    does; `sample_rate` that of headerless PCM. `duration` is seconds, as is `end`, that of a line's own time, where it
+    has one."""
 
     index: int
     speaker: str
@@ -63,6 +64,7 @@ class ExportLine:
     duration: float
     chapter: str = ""
     sample_rate: int = PCM_SAMPLE_RATE
+    end: float | None = None
 
     @property
     def name(self) -> str:

@@ -16,8 +16,9 @@ from unfold.widgets import (
 )
 
 from providers.audio import LOUDNESS, LOUDNESS_MAX, LOUDNESS_MIN, Target
-from studio.export_options import CHAPTER_GAP_MS, FORMATS, GAP_MAX_MS, GAP_MS, ZIP, ExportOptions, Material, What
-from studio.exports import ask, require_material, require_room
+from studio.export_options import CHAPTER_GAP_MS, FORMATS, GAP_MAX_MS, GAP_MS, ExportOptions, Track, What
+from studio.exports import ask, formats_of, material_of, require_material, require_room
+from studio.kinds import kind
 from studio.models import Export, Project
 from studio.reading import chapters_of
 
@@ -25,13 +26,18 @@ ALL, CURRENT = "all", "current"
 # What is read for one choice only.
 _READ_FOR = {
     "audio_format": {What.AUDIO, What.CHAPTERS},
+    "track": {What.VIDEO},
     "subtitles_format": {What.SUBTITLES},
     "gap_ms": {What.AUDIO, What.CHAPTERS, What.SUBTITLES},
     "chapter_gap_ms": {What.AUDIO, What.SUBTITLES},
-    "level": {What.AUDIO, What.CHAPTERS},
-    "loudness": {What.AUDIO, What.CHAPTERS},
+    "level": {What.AUDIO, What.CHAPTERS, What.VIDEO},
+    "loudness": {What.AUDIO, What.CHAPTERS, What.VIDEO},
     "speaker_prefix": {What.SUBTITLES},
 }
+
+
+# Lines that have times of their own have no pauses to choose.
+_GAPS = ("gap_ms", "chapter_gap_ms")
 
 
 def _upper(what: What) -> list[tuple[str, str]]:
@@ -49,6 +55,14 @@ class ExportForm(forms.Form):
         required=False,
         widget=UnfoldAdminSelectWidget,
         help_text=gettext_lazy("M4B is for audiobook players, which show its chapters."),
+    )
+    track = forms.ChoiceField(
+        label=gettext_lazy("Where the dub goes"),
+        choices=Track.choices,
+        initial=Track.ADD,
+        required=False,
+        widget=UnfoldAdminSelectWidget,
+        help_text=gettext_lazy("Picture and other tracks are copied as they are."),
     )
     subtitles_format = forms.ChoiceField(
         label=gettext_lazy("Format"),
@@ -122,7 +136,11 @@ class ExportForm(forms.Form):
         initial = {"what": What.AUDIO, "first_chapter": chapter, "last_chapter": chapter}
         super().__init__(data, initial=initial)
         self.project, self.owner = project, owner
-        self.material = Material.of(project.lines.all())
+        self.material = material_of(project)
+        able = [(what, what.label) for what in What if formats_of(project, what)]
+        self.fields["what"].choices = able  # type: ignore[attr-defined]
+        if kind(project.kind).timed:
+            self.fields["level"].label = _("Bring the speech to one loudness")
         self.chapters = chapters_of(project)
         titles = [(str(one.number), f"{one.number}. {one.title or _('Beginning')}") for one in self.chapters]
         for name, unbounded in (("first_chapter", _("The beginning")), ("last_chapter", _("The end"))):
@@ -132,15 +150,15 @@ class ExportForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
         for name, read_for in _READ_FOR.items():
-            if cleaned.get("what") not in read_for:
+            if cleaned.get("what") not in read_for or (name in _GAPS and kind(self.project.kind).timed):
                 self.errors.pop(name, None)
                 cleaned[name] = self.fields[name].initial
         if cleaned.get("level") and cleaned.get("loudness") is None and "loudness" not in self.errors:
             self.add_error("loudness", _("Enter the loudness, or leave it as it is."))
         if not self.errors:
-            require_room(self.project, self.owner)
+            require_room(self.project, self.owner, self.options.what)
             self.bounds = self._bounds(cleaned)
-            chosen = Material.of(self.options.within(self.project.lines.all()))
+            chosen = material_of(self.project, self.options)
             require_material(chosen, self.options, incomplete=cleaned["incomplete"])
         return cleaned
 
@@ -165,7 +183,9 @@ class ExportForm(forms.Form):
         values = self.cleaned_data
         what = What(values["what"])
         formats = {What.AUDIO: "audio_format", What.SUBTITLES: "subtitles_format"}
-        format = values[formats[what]] or self.fields[formats[what]].initial if what in formats else ZIP
+        format = formats_of(self.project, what)[0]
+        if what in formats:
+            format = values[formats[what]] or self.fields[formats[what]].initial
         return ExportOptions(
             what,
             format,
@@ -177,6 +197,7 @@ class ExportForm(forms.Form):
             chapter_format=values["audio_format"] if what is What.CHAPTERS else Target.MP3,
             first=self.bounds[0],
             last=self.bounds[1],
+            track=Track(values["track"] or Track.ADD),
         )
 
     def export(self) -> Export | None:

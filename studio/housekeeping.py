@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
+from pathlib import PurePath
 
 from django.utils import timezone
 
-from studio import files, import_drafts
+from studio import files, import_drafts, uploads
 from studio.desktop import waiting
-from studio.models import OPEN, Export, StudioSettings, SuggestionRun, Take
+from studio.models import OPEN, Export, Footage, StudioSettings, SuggestionRun, Take, Upload
 
 logger = logging.getLogger(__name__)
 
@@ -39,12 +40,15 @@ def sweep() -> None:
     files.remove_orphans(_known)
     import_drafts.sweep()
     waiting.sweep()
+    uploads.sweep()
 
 
 def _known(names: list[str]) -> set[str]:
     """Which of these names of files something has."""
-    return {
+    tokens = [PurePath(name).name for name in names if name.startswith(f"{files.UPLOADS}/")]
+    coming = Upload.objects.filter(pk__in=tokens).values_list("pk", flat=True)
+    return {f"{files.UPLOADS}/{token}" for token in coming} | {
         name or ""
-        for rows in (Take.objects.all(), Export.objects.all())
+        for rows in (Take.objects.all(), Export.objects.all(), Footage.objects.all())
         for name in rows.filter(file__in=names).values_list("file", flat=True)
     }

@@ -19,7 +19,18 @@ from studio.models import CastEntry, Line, LineState, Project, ProjectPronunciat
 
 BATCH = 200
 _SHARED = ("kind", "bank", "language", "format", "reuse", "fingerprint")
-_COPIED = ("position", "text", "speaker", "character_id", "instruction", "speed", "chapter", "wanted")
+_COPIED = (
+    "position",
+    "text",
+    "speaker",
+    "character_id",
+    "instruction",
+    "speed",
+    "chapter",
+    "start_ms",
+    "end_ms",
+    "wanted",
+)
 
 
 @dataclass(frozen=True, slots=True)

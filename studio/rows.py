@@ -20,6 +20,7 @@ from studio.cards import drawn, waveform_path
 from studio.kinds import kind
 from studio.models import Line, LineQuerySet, LineState, Project, Take
 from studio.runner import Stage
+from studio.timing import Place, span
 
 WAVE_LINES = 60
 # Paints a line where the project is read.
@@ -48,6 +49,8 @@ class Row:
     line: Line
     stage: Stage | None
     side: str
+    place: Place | None = None
+    """In the recording, of lines that have times."""
 
     @cached_property
     def key(self) -> str:
@@ -87,6 +90,10 @@ class Row:
         return self.line.take if self.line.take and self.line.take.file else None
 
     @property
+    def times(self) -> str:
+        return span(self.line.start_ms, self.line.end_ms)
+
+    @property
     def length(self) -> str:
         return duration(self.heard.duration) if self.heard and self.heard.duration else ""
 
@@ -113,12 +120,20 @@ def hue(character: Character | None) -> int:
     return (character.pk * 137) % 360 if character else 0
 
 
-def rows(lines: LineQuerySet, staged: Mapping[int, Stage], speakers: Iterable[int]) -> list[Row]:
+def rows(
+    lines: LineQuerySet, staged: Mapping[int, Stage], speakers: Iterable[int], placed: Mapping[int, Place] | None = None
+) -> list[Row]:
     """In the order of the lines, which are read here. `staged` is where running takes are; characters take sides in the
-    order of `speakers`."""
+    order of `speakers`; `placed` are those with times."""
+    placed = placed or {}
     sides = {pk: SIDES[place % 2] for place, pk in enumerate(speakers)}
     return [
-        Row(line, staged.get(line.attempt_id or 0), sides.get(line.character_id or 0, SIDES[0]))
+        Row(
+            line,
+            staged.get(line.attempt_id or 0),
+            sides.get(line.character_id or 0, SIDES[0]),
+            placed.get(line.pk),
+        )
         for line in lines.shown().defer(*_UNREAD)
     ]
 

@@ -50,12 +50,13 @@ class Cutting:
 @dataclass(slots=True)
 class Plan:
     """What a text makes. `speakers`: lines of each name, empty for those without; `shortened`: pieces that were too
-    long for one line, and were cut again."""
+    long for one line, and were cut again; `notes`: what else there is to know before it is stored."""
 
     drafts: list[Draft] = field(default_factory=list)
     speakers: dict[str, int] = field(default_factory=dict)
     doubtful: list[str] = field(default_factory=list)
     shortened: int = 0
+    notes: list[str] = field(default_factory=list)
 
 
 def plan(sources: Sequence[Source], cutting: Cutting, language: str = "") -> Plan:

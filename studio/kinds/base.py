@@ -20,3 +20,14 @@ class Kind:
     """Whether an imported text is read as `Name: text` turns, rather than cut into segments."""
     suggests_speakers: ClassVar[bool] = False
     """Whether a chat model may be asked who speaks its lines."""
+    timed: ClassVar[bool] = False
+    """Whether lines have times at which they are heard, beside a recording, rather than one behind the other. Subtitles
+    are imported then, and lines stand in the order of their times."""
+    tools_template: ClassVar[str] = ""
+    """Stands above the lines on the project's page, if anything does, with scripts and styles of its own."""
+    scripts: ClassVar[tuple[str, ...]] = ()
+    styles: ClassVar[tuple[str, ...]] = ()
+    exports: ClassVar[tuple[str, ...]] = ("audio", "chapters", "files", "subtitles")
+    """What can be exported: values of studio.export_options.What."""
+    pages: ClassVar[tuple[tuple[str | Promise, str], ...]] = ()
+    """Pages of its own, behind that of the lines: the title of each and the name of its address."""

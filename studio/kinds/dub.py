@@ -11,4 +11,15 @@ class Dub(Kind):
     label = _("Video dub")
     description = _("Subtitles that are spoken in time with a video or a sound recording.")
     icon = "movie"
-    line_template = "studio/projects/line_phase.html"
+    line_template = "studio/projects/line_dub.html"
+    timed = True
+    tools_template = "studio/projects/timeline.html"
+    scripts = (
+        "neiroha/cues.js",
+        "neiroha/timeline.js",
+        "neiroha/timeline_edit.js",
+        "neiroha/dub_player.js",
+    )
+    styles = ("neiroha/dub.css",)
+    exports = ("audio", "video", "files", "subtitles")
+    pages = ((_("Footage"), "footage"),)

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 from studio.models.desktop import DesktopOrigin, DesktopSource
-from studio.models.exports import Export, ExportQuerySet
-from studio.models.footage import Footage, OriginalSound, Upload
+from studio.models.exports import VIDEO, Export, ExportQuerySet
+from studio.models.footage import Footage, OriginalSound, Upload, video_bytes_used
 from studio.models.projects import (
     LONGEST_LINE,
     MOST_LINES,
@@ -26,6 +26,7 @@ __all__ = [
     "MOST_LINES",
     "MOST_OPEN",
     "OPEN",
+    "VIDEO",
     "CastEntry",
     "DesktopOrigin",
     "DesktopSource",
@@ -49,4 +50,5 @@ __all__ = [
     "TakeQuerySet",
     "TakeState",
     "Upload",
+    "video_bytes_used",
 ]

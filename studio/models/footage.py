@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import secrets
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from django.conf import settings
@@ -14,6 +14,9 @@ from django.utils.translation import gettext_lazy as _
 
 from banks.models import discard
 from banks.storage import private_storage
+from providers.audio import Film
+from providers.speech import AudioFormat
+from studio.models.exports import Export
 from studio.models.projects import Project
 
 STRETCH_MOST = 2.0
@@ -67,6 +70,19 @@ class Footage(models.Model):
     def has_picture(self) -> bool:
         return self.frame_rate is not None
 
+    @property
+    def path(self) -> Path:
+        return Path(self.file.path)
+
+    @property
+    def container(self) -> Film | AudioFormat:
+        suffix = PurePath(self.file.name or "").suffix[1:]
+        return Film(suffix) if suffix in Film else AudioFormat(suffix)
+
+    @property
+    def content_type(self) -> str:
+        return self.container.content_type
+
 
 def _token() -> str:
     return secrets.token_hex(16)
@@ -93,6 +109,17 @@ class Upload(models.Model):
     @property
     def path(self) -> Path:
         return Path(private_storage().path(f"uploads/{self.token}"))
+
+
+def video_bytes_used(user_id: int, *, but_for: Project | None = None) -> int:
+    """By the footage of a person's projects, what is still to come of it, and exported videos. Without the footage of
+    one project, where that is about to be replaced."""
+    sizes: list[models.QuerySet[Any]] = [
+        Footage.objects.filter(project__owner_id=user_id).exclude(project=but_for),
+        Upload.objects.filter(project__owner_id=user_id),
+        Export.objects.filter(owner_id=user_id).videos(),
+    ]
+    return sum(rows.aggregate(used=models.Sum("size"))["used"] or 0 for rows in sizes)
 
 
 @receiver(post_delete, sender=Footage)

@@ -25,6 +25,11 @@ class StudioSettings(models.Model):
         default=1000,
         help_text=_("What all takes and exports of one user may take on the disk, kept or not; 0 = no limit."),
     )
+    video_quota_mb = models.PositiveIntegerField(
+        _("video quota per user, MB"),
+        default=20_000,
+        help_text=_("What footage of a user's projects and exported videos may take beside that; 0 = no limit."),
+    )
     max_text_characters = models.PositiveIntegerField(
         _("longest text, characters"),
         default=5000,

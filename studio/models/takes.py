@@ -151,8 +151,8 @@ def _model(name: str) -> Any:
 
 
 def bytes_used(user_id: int) -> int:
-    """By all takes and exports of a person."""
-    exports = _model("Export").objects.filter(owner_id=user_id)
+    """By all takes and exports of a person, but for videos."""
+    exports = _model("Export").objects.filter(owner_id=user_id).sounds()
     exported: int = exports.aggregate(used=models.Sum("size"))["used"] or 0
     return exported + Take.objects.filter(owner_id=user_id).bytes_used()
 

@@ -20,8 +20,10 @@ from banks.models import Character
 from studio import import_drafts
 from studio.character_choices import CharacterChoices
 from studio.import_forms import CutForm, TextForm
+from studio.kinds import kinds
 from studio.models import Project
 from studio.pages.project import project_of, project_page
+from studio.subtitle_forms import CueForm, SubtitleForm
 from studio.text_import import Plan, known_cast, store
 
 SHOWN_LINES = 20
@@ -50,15 +52,23 @@ def import_text(request: HttpRequest, pk: int) -> HttpResponse:
     if request.method == "POST" and ("begin" in request.POST or not drafts):
         return _begin(request, project)
     if not drafts:
-        return project_page(request, project, "import", {"form": TextForm()})
+        return project_page(request, project, "import", {"form": _text_form(project)()})
     return _cut(request, project, drafts)
 
 
+def _text_form(project: Project) -> type[TextForm]:
+    return SubtitleForm if kinds()[project.kind].timed else TextForm
+
+
+def _cut_form(project: Project) -> type[CutForm]:
+    return CueForm if kinds()[project.kind].timed else CutForm
+
+
 def _begin(request: HttpRequest, project: Project) -> HttpResponse:
-    form = TextForm(request.POST, request.FILES)
+    form = _text_form(project)(request.POST, request.FILES)
     if "begin" not in request.POST:
         messages.warning(request, _("The text is not here any more: choose it again."))
-        form = TextForm()
+        form = _text_form(project)()
     elif form.is_valid():
         import_drafts.sweep()
         import_drafts.keep(request.session, project, form.cleaned_data["drafts"])
@@ -67,8 +77,8 @@ def _begin(request: HttpRequest, project: Project) -> HttpResponse:
 
 
 def _cut(request: HttpRequest, project: Project, drafts: list[import_drafts.DraftFile]) -> HttpResponse:
-    data = request.POST if request.method == "POST" else _untouched(CutForm(project, drafts))
-    form = CutForm(project, drafts, data)
+    data = request.POST if request.method == "POST" else _untouched(_cut_form(project)(project, drafts))
+    form = _cut_form(project)(project, drafts, data)
     if form.is_valid() and "import" in data and (made := form.plan):
         try:
             return _store(request, project, made, _chosen(data), replace_all=form.replaces)
@@ -85,7 +95,7 @@ def preview(request: HttpRequest, pk: int) -> HttpResponse:
     drafts = import_drafts.waiting(request.session, project)
     if not drafts:
         return HttpResponse(status=410)
-    form = CutForm(project, drafts, request.POST)
+    form = _cut_form(project)(project, drafts, request.POST)
     form.is_valid()
     return TemplateResponse(
         request, "studio/projects/import_preview.html", {"form": form, **_preview(project, form, request.POST)}

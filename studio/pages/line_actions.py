@@ -19,6 +19,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from banks.models import Character
 from studio import generate, lines
 from studio.generate import Outcome, Want
+from studio.kinds import kind
 from studio.line_forms import Composer, LineForm, SelectionForm, Voices, is_key
 from studio.models import Line, LineQuerySet, Project, Take, TakeState
 from studio.pages.lines import address_of, lines_page, shown_lines
@@ -46,7 +47,7 @@ def edit(request: HttpRequest, pk: int, line_pk: int) -> HttpResponse:
     if request.method != "POST":
         if line is None:
             raise Http404
-        context = {"editing": LineForm(line=line, voices=voices), "project": project}
+        context = {"editing": LineForm(line=line, voices=voices), "project": project, "kind": kind(project.kind)}
         context["address"] = reverse("studio:project", args=[project.pk])
         return TemplateResponse(request, "studio/projects/line_edit.html", context)
     asked = _asked(request, project)

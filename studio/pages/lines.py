@@ -13,12 +13,14 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET
 
 from studio.freshness import refresh
+from studio.kinds import kind
 from studio.line_forms import Composer, LineFilter, LineForm, SelectionForm, Voices, is_key
 from studio.models import Line, LineQuerySet, Project
 from studio.pages.project import project_of, project_page
 from studio.rows import may_change, rows, speakers_of, stamp
 from studio.runner import stages
 from studio.summary import summary
+from studio.timing import footage_of, places
 
 A_PAGE = 100
 # What of an address is not the choice of lines.
@@ -30,6 +32,8 @@ def project(request: HttpRequest, pk: int) -> HttpResponse:
     found = project_of(request, pk)
     if is_key(number := request.GET.get("line", "")):
         return HttpResponseRedirect(_jump(found, int(number)))
+    if is_key(key := request.GET.get("key", "")) and (line := found.lines.filter(pk=key).first()):
+        return HttpResponseRedirect(address_of(found, line))
     refresh(found)
     return lines_page(request, found, request.GET)
 
@@ -50,7 +54,8 @@ def lines_page(
     query = asked.copy()
     for name in PASSING:
         query.pop(name, None)
-    listed = rows(found.lines, staged, speakers)
+    placed = places(project) if kind(project.kind).timed else {}
+    listed = rows(found.lines, staged, speakers, placed)
     context = {
         "page": found.page,
         "page_range": found.page.paginator.get_elided_page_range(found.page.number, on_each_side=2, on_ends=1),
@@ -62,6 +67,8 @@ def lines_page(
         "address": _address(request, project, asked),
         "stamp": stamp(project),
         "ticked": request.POST.getlist("line"),
+        "footage": footage_of(project) if placed else None,
+        "over": sum(place.over > 0 for place in placed.values()),
     }
     if may_change(request.user):
         context |= _forms(project, asked, editing, composer, selection)

@@ -45,6 +45,7 @@ document.addEventListener("DOMContentLoaded", () => {
       announce(before);
     }
     for (const [id, html] of Object.entries(message.parts ?? {})) NrLines.morph(document.getElementById(id), parsed(html));
+    document.dispatchEvent(new CustomEvent("nr-told", { detail: message }));
     if (message.structure) document.dispatchEvent(new Event("nr-renew"));
   }
 
