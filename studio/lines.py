@@ -49,8 +49,10 @@ def add(project: Project, drafts: Sequence[Draft], *, after: Line | None = None,
         cast = dict(CastEntry.objects.filter(project=project).values_list("speaker", "character"))
         places = _places(project, len(drafts), after, first)
         lines = [_line(project, draft, place, cast) for draft, place in zip(drafts, places, strict=True)]
+        terms = Terms.of(project, lines)
+        for line in lines:
+            line.wanted = terms.wanted(line)
         Line.objects.bulk_create(lines, batch_size=BATCH)
-        renew(Terms.of(project, lines), lines)
     _tell(project, structure=True)
     return lines
 
