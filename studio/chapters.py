@@ -50,7 +50,7 @@ _NAMED = (
     r"|prolog|epilog|vorwort|nachwort|prólogo|epílogo|épilogue|пролог|эпилог)"
 )
 _LATIN = re.compile(
-    rf"(?:{_NUMBERED}\s+{_NUMBER}(?P<number>\.?)(?:\s*[.:—–-]\s*\S.*|\s+[^\W\d_a-z].*)?|{_NAMED}(?:\s*[.:—–-]\s*\S.*|\.?))",
+    rf"(?:{_NUMBERED}\s+{_NUMBER}\.?(?:\s*[.:—–-]\s*\S.*|\s+(?-i:[^\W\d_a-z]).*)?|{_NAMED}(?:\s*[.:—–-]\s*\S.*|\.?))",
     re.IGNORECASE,
 )
 _WIDE_DIGITS = "0-9０-９零〇一二两兩三四五六七八九十百千万萬壹贰叁肆伍陆柒捌玖拾廿卅"

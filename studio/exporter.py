@@ -21,6 +21,7 @@ from studio.export_files import ExportLine, Gaps, slots_of, write_merged, write_
 from studio.export_options import ExportOptions, What
 from studio.models import MEGABYTE, Export, Line, StudioSettings, TakeState
 from studio.models.takes import bytes_used
+from studio.projects import cover_of
 
 logger = logging.getLogger(__name__)
 
@@ -121,7 +122,8 @@ def _written(export: Export, options: ExportOptions, path: Path, watch: _Watch) 
     gaps = Gaps(options.gap_ms / 1000, options.chapter_gap_ms / 1000)
     title, cancelled = export.project.name, watch.cancelled
     if options.what is What.AUDIO:
-        author = export.project.owner.get_full_name() or export.project.owner.get_username()
+        project = export.project
+        author = project.author or project.owner.get_full_name() or project.owner.get_username()
         merged = write_merged(
             lines,
             path,
@@ -131,6 +133,7 @@ def _written(export: Export, options: ExportOptions, path: Path, watch: _Watch) 
             cancelled=cancelled,
             title=title,
             author=author,
+            cover=cover_of(project),
             loudness=options.loudness,
         )
         return merged.duration

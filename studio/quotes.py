@@ -84,7 +84,7 @@ class _Reader:
         self._closers = {opener: closers for marks in rules.marks for opener, closers in _PAIRS[marks].items()}
         characters = {*self._closers, *"".join(self._closers.values())}
         self._marks = re.compile("[" + re.escape("".join(sorted(characters))) + "]") if characters else None
-        self._pattern: Any = compiled(rules.pattern) if rules.pattern else None
+        self._pattern: Any = compiled(rules.pattern) if rules.pattern.strip() else None
         self._left = PATTERN_SECONDS
         # The mark that was open where the last paragraph ended.
         self._carried = ""

@@ -11,12 +11,14 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.translation import gettext as _
 
+from banks.images import cover_image
 from banks.models import Character
 from banks.pieces import speakable
 from banks.roster import fold
 from studio import lines
 from studio.cast import everybody
 from studio.chapters import Source
+from studio.epub import Book
 from studio.lines import Draft
 from studio.models import MOST_LINES, CastEntry, Line, Project
 from studio.quotes import Rules, spans
@@ -138,6 +140,28 @@ def _callable(project: Project) -> dict[str, int]:
     parts = [part.character for part in everybody() if project.bank_id in (None, part.bank_id)]
     aliases = {fold(alias): one.pk for one in reversed(parts) for alias in one.aliases}
     return aliases | {fold(one.name): one.pk for one in reversed(parts)}
+
+
+def describe(project: Project, book: Book, *, rename: bool = False) -> list[str]:
+    """Let the project be called and look like a book, where it doesn't say itself; why anything of it is left out."""
+    fields = {"author": book.author[:200], "language": book.language}
+    told = {name: value for name, value in fields.items() if value and not getattr(project, name)}
+    if rename and book.title:
+        told["name"] = book.title[:100]
+    for name, value in told.items():
+        setattr(project, name, value)
+    refused: list[str] = []
+    if book.cover and not project.cover:
+        try:
+            picture = cover_image(book.cover)
+        except ValidationError as error:
+            refused = [_("The cover is left out: %s") % " ".join(error.messages)]
+        else:
+            project.cover.save(picture.name or "", picture, save=False)
+            told["cover"] = project.cover.name or ""
+    if told:
+        project.save(update_fields=list(told))
+    return refused
 
 
 def store(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.utils.translation import gettext_lazy as _
 
 from studio.kinds.base import Kind
+from studio.text import How
 
 
 class Novel(Kind):
@@ -12,3 +13,7 @@ class Novel(Kind):
     description = _("A book that is read aloud, chapter by chapter, with voices for what its people say.")
     icon = "auto_stories"
     line_template = "studio/projects/line_phase.html"
+    cuts = (How.SENTENCE, How.CLAUSE, How.PARAGRAPH, How.PATTERN)
+    longest = 250
+    chapters = True
+    voices = True
