@@ -107,7 +107,7 @@ def _parts(source: Source, headings: list[_Heading]) -> Iterator[Source]:
 
 
 def _without_contents(text: str, headings: list[_Heading]) -> list[_Heading]:
-    ends = [*(heading.start for heading in headings[1:]), len(text)]
+    ends = [*(heading.start for heading in headings), len(text)][1:]
     last = {heading.title.casefold(): number for number, heading in enumerate(headings)}
     return [
         heading
