@@ -26,6 +26,7 @@ def write_chapters(
     cancelled: IsCancelled,
     title: str = "",
     author: str = "",
+    cover: bytes = b"",
     loudness: float | None = LOUDNESS,
 ) -> float:
     """The zip at `path`; the seconds of what is heard in it. Each chapter is brought to the loudness, in LUFS. Raises
@@ -48,6 +49,7 @@ def write_chapters(
                     cancelled=cancelled,
                     title=" – ".join(filter(None, (title, chapter[0].chapter))),
                     author=author,
+                    cover=cover,
                     loudness=loudness,
                 )
                 archive.write(part, name)

@@ -95,10 +95,11 @@ def write_merged(
     cancelled: IsCancelled,
     title: str = "",
     author: str = "",
+    cover: bytes = b"",
     loudness: float | None = LOUDNESS,
 ) -> Merged:
-    """All lines one behind the other; `slots` of the answer say where each is heard. `loudness` is LUFS, None leaves
-    it as it is."""
+    """All lines one behind the other; `slots` of the answer say where each is heard. `cover` is a JPEG; `loudness` is
+    LUFS, None leaves it as it is."""
     with storage_errors():
         return merge(
             parts_of(lines, gaps),
@@ -106,6 +107,7 @@ def write_merged(
             path,
             title=title,
             author=author,
+            cover=cover,
             loudness=loudness,
             progress=progress,
             cancelled=cancelled,

@@ -26,6 +26,7 @@ from studio.export_options import ExportOptions, What
 from studio.exports import quota_beyond
 from studio.kinds import kind
 from studio.models import Export, Line, Project, TakeState
+from studio.projects import cover_of
 
 logger = logging.getLogger(__name__)
 
@@ -128,17 +129,18 @@ def _written(export: Export, options: ExportOptions, path: Path, watch: _Watch) 
     gaps = Gaps(options.gap_ms / 1000, options.chapter_gap_ms / 1000)
     title, cancelled = export.project.name, watch.cancelled
     if options.what in (What.AUDIO, What.CHAPTERS):
-        author = _author(export.project)
         shared: dict[str, Any] = {
             "gaps": gaps,
             "progress": watch.progress,
             "cancelled": cancelled,
             "title": title,
-            "author": author,
+            "author": _author(export.project),
+            "cover": cover_of(export.project),
+            "loudness": options.loudness,
         }
         if options.what is What.CHAPTERS:
-            return write_chapters(lines, path, options.target, loudness=options.loudness, **shared)
-        return write_merged(lines, path, options.target, loudness=options.loudness, **shared).duration
+            return write_chapters(lines, path, options.target, **shared)
+        return write_merged(lines, path, options.target, **shared).duration
     slots = slots_of(lines, gaps, progress=watch.measuring, cancelled=cancelled)
     if options.what is What.FILES:
         write_zip(lines, slots, path, progress=watch.writing, cancelled=cancelled, title=title)
@@ -175,7 +177,7 @@ def _written_in_time(export: Export, options: ExportOptions, path: Path, watch: 
 
 
 def _author(project: Project) -> str:
-    return project.owner.get_full_name() or project.owner.get_username()
+    return project.author or project.owner.get_full_name() or project.owner.get_username()
 
 
 def export_lines(export: Export, options: ExportOptions) -> list[ExportLine]:

@@ -62,8 +62,10 @@ def add(project: Project, drafts: Sequence[Draft], *, after: Line | None = None,
         cast = dict(CastEntry.objects.filter(project=project).values_list("speaker", "character"))
         places = _places(project, len(drafts), after, first)
         lines = [_line(project, draft, place, cast) for draft, place in zip(drafts, places, strict=True)]
+        terms = Terms.of(project, lines)
+        for line in lines:
+            line.wanted = terms.wanted(line)
         Line.objects.bulk_create(lines, batch_size=BATCH)
-        renew(Terms.of(project, lines), lines)
         if any(draft.start_ms is not None for draft in drafts):
             _put_in_time(project, lines)
     _tell(project, structure=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import PurePath
 from typing import Any
 
@@ -12,12 +13,15 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminTextareaWidget
 
+from studio.books import MOST_TEXT_BYTES
+from studio.chapters import Source
+from studio.cut_forms import CutForm
 from studio.decoding import TextFileError, UnknownEncoding, decode
+from studio.epub import Book
 from studio.import_drafts import DraftFile
-from studio.import_forms import MOST_BYTES, CutForm, TextFilesField, TextFilesWidget, TextForm
+from studio.import_forms import TextFilesField, TextFilesWidget, TextForm
 from studio.subtitle_import import plan
 from studio.subtitle_reading import SubtitleError, read
-from studio.text_import import Source
 
 
 class SubtitleFilesWidget(TextFilesWidget):
@@ -44,6 +48,7 @@ class SubtitleForm(TextForm):
             "SRT, VTT, ASS, SSA or LRC, up to 8 MB together. Several are put together by their times."
         ),
     )
+    folder = None  # type: ignore[assignment]  # the way to leave a field out
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean()
@@ -54,17 +59,16 @@ class SubtitleForm(TextForm):
                 self.add_error("text", _(error.message))
         return cleaned
 
-    def _read(self, file: UploadedFile[Any]) -> DraftFile:
-        draft = super()._read(file)
-        if "uploads" not in self.errors:
+    def _read(self, files: Iterable[tuple[str, str, UploadedFile[Any]]]) -> Iterable[DraftFile]:
+        for draft in super()._read(files):
             try:
-                read(decode(draft.content, most_bytes=MOST_BYTES).text)
+                read(decode(draft.content, most_bytes=MOST_TEXT_BYTES).text)
             except UnknownEncoding:
                 # It can be chosen in the next step.
                 pass
             except (TextFileError, SubtitleError) as error:
                 self.add_error("uploads", f"{draft.name}: {_(error.message)}")
-        return draft
+            yield draft
 
 
 class CueForm(CutForm):
@@ -77,9 +81,9 @@ class CueForm(CutForm):
         self.fields["labels"].label = gettext_lazy("Names before a colon say who speaks, as in “Anna: Come here.”")
         self.fields["labels"].initial = True
 
-    def _sources(self, at: int, file: DraftFile) -> list[Source]:
-        sources = super()._sources(at, file)
-        return [Source(source.text, PurePath(file.name).name if len(self.drafts) > 1 else "") for source in sources]
+    def _read(self, file: DraftFile, encoding: str) -> Book:
+        text = decode(file.content, encoding, most_bytes=MOST_TEXT_BYTES).text
+        return Book(chapters=[Source(text, PurePath(file.name).name if len(self.drafts) > 1 else "")])
 
     def _plan(self, sources: list[Source], cleaned: dict[str, Any]) -> None:
         try:

@@ -10,13 +10,14 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from banks.pieces import speakable
+from studio.chapters import Source
 from studio.fitting import Cue, overlaps
 from studio.lines import Draft
 from studio.models import LONGEST_LINE, MOST_LINES
 from studio.script import parse
 from studio.subtitle_reading import Said, SubtitleError, Why, read, shared
 from studio.text import shortened, space_between
-from studio.text_import import Plan, Source
+from studio.text_import import Plan
 
 # Places of cues that are named.
 NAMED = 12

@@ -6,6 +6,8 @@ from typing import ClassVar
 
 from django.utils.functional import Promise
 
+from studio.text import How
+
 
 class Kind:
     label: ClassVar[str | Promise]
@@ -31,3 +33,18 @@ class Kind:
     """What can be exported: values of studio.export_options.What."""
     pages: ClassVar[tuple[tuple[str | Promise, str], ...]] = ()
     """Pages of its own, behind that of the lines: the title of each and the name of its address."""
+    cuts: ClassVar[tuple[How, ...]] = (
+        How.PARAGRAPH,
+        How.LINE,
+        How.SENTENCE,
+        How.CLAUSE,
+        How.QUOTES,
+        How.PATTERN,
+    )
+    """How else it may be cut; the first is chosen at the beginning."""
+    longest: ClassVar[int] = 500
+    """Of an imported line, in characters, until somebody chooses another."""
+    chapters: ClassVar[bool] = False
+    """Whether headings are looked for in an imported text, and chapters may be left out."""
+    voices: ClassVar[bool] = False
+    """Whether what an imported text tells and what is said in it have voices of their own, rather than names in it."""

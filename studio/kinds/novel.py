@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.utils.translation import gettext_lazy as _
 
 from studio.kinds.base import Kind
+from studio.text import How
 
 
 class Novel(Kind):
@@ -14,3 +15,7 @@ class Novel(Kind):
     line_template = "studio/projects/line_phase.html"
     reader = True
     suggests_speakers = True
+    cuts = (How.SENTENCE, How.CLAUSE, How.PARAGRAPH, How.PATTERN)
+    longest = 250
+    chapters = True
+    voices = True

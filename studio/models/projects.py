@@ -4,16 +4,19 @@ from collections.abc import Iterable
 from typing import Any, Self
 
 from django.conf import settings
+from django.core.files.base import ContentFile
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Case, Count, F, Q, Sum, Value, When
 from django.db.models.functions import Lower
+from django.db.models.signals import post_delete
+from django.dispatch import receiver
 from django.utils import timezone
 from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 
 from banks.dictionary import PronunciationRule
-from banks.models import Bank, Character
+from banks.models import Bank, Character, discard
 from banks.storage import private_storage
 from providers.speech import SPEED_MAX, SPEED_MIN, AudioFormat
 from studio.models.takes import OPEN, Take, TakeState
@@ -86,8 +89,18 @@ class Project(models.Model):
         """Whether this person may delete it and choose its people."""
         return bool(user.is_superuser or user.pk == self.owner_id)
 
+    def show(self, picture: ContentFile[bytes] | None) -> None:
+        """Take this cover, as `cover_image` makes it, in place of the one that is there. Call save() afterwards."""
+        discard(self.cover)
+        self.cover = picture or ""
+
     def touch(self) -> None:
         Project.objects.filter(pk=self.pk).update(changed_at=timezone.now())
+
+
+@receiver(post_delete, sender=Project)
+def discard_cover(sender: type[Project], instance: Project, **kwargs: Any) -> None:
+    discard(instance.cover)
 
 
 class LineState(models.TextChoices):
