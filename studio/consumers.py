@@ -36,7 +36,7 @@ from studio.reading import Chapter, chapters_of
 from studio.rows import SENTENCE, may_change, paint, rows, speakers_of, stamp
 from studio.runner import Stage, current_runner
 from studio.summary import summary
-from studio.timing import places
+from studio.timing import overview
 
 # While something is open: how often the queue is looked at, and how often the figures are sent without any change.
 LOOK_SECONDS = 0.2
@@ -167,8 +167,8 @@ class ProjectLive(LivePage):
         changed = (
             Q(pk__in=errand.lines) | Q(attempt__line__in=errand.lines) if project.reuse else Q(pk__in=errand.lines)
         )
-        placed = places(project) if kind(project.kind).timed else {}
-        found = rows(project.lines.filter(changed, pk__in=shown), errand.stages, speakers_of(project), placed)
+        placed, speakers = overview(project) if kind(project.kind).timed else ({}, speakers_of(project))
+        found = rows(project.lines.filter(changed, pk__in=shown), errand.stages, speakers, placed)
         kept = {line: take for line, take in self._asking.items() if line in shown}
         for row in found:
             kept.pop(row.line.pk, None)

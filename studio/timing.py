@@ -84,15 +84,25 @@ class Place:
 
 def places(project: Project) -> dict[int, Place]:
     """Of all lines with times, by their keys: what fits depends on all of them."""
-    most, total = terms(project)
-    timed = project.lines.exclude(start_ms=None).order_by("start_ms", "position")
-    listed = list(timed.values_list("pk", "start_ms", "end_ms", "take__duration"))
-    cues = [Cue((start or 0) / 1000, (end or 0) / 1000, speech or 0.0) for _pk, start, end, speech in listed]
-    crossed, fits = overlaps(cues), fit(cues, stretch_most=most, total=total)
-    return {
-        row[0]: Place(cue.start, cue.end, cue.duration, fitted.stretch, fitted.over, at in crossed)
-        for at, (row, cue, fitted) in enumerate(zip(listed, cues, fits, strict=True))
+    return overview(project)[0]
+
+
+def overview(project: Project) -> tuple[dict[int, Place], dict[int, str]]:
+    """The places of all lines with times, and who speaks the lines, as studio.rows.speakers_of has it. One query."""
+    columns = ("pk", "start_ms", "end_ms", "take__duration", "character", "character__name")
+    listed = list(project.lines.order_by("position", "pk").values_list(*columns))
+    cues = {
+        pk: Cue(start / 1000, end / 1000, speech or 0.0)
+        for pk, start, end, speech, _character, _name in listed
+        if start is not None and end is not None
     }
+    most, total = terms(project)
+    crossed, fits = overlaps(list(cues.values())), fit(list(cues.values()), stretch_most=most, total=total)
+    placed = {
+        pk: Place(cue.start, cue.end, cue.duration, fitted.stretch, fitted.over, at in crossed)
+        for at, ((pk, cue), fitted) in enumerate(zip(cues.items(), fits, strict=True))
+    }
+    return placed, {row[4]: row[5] for row in listed if row[4]}
 
 
 def footage_of(project: Project) -> Footage | None:

@@ -14,7 +14,7 @@ from providers.models import Provider
 from studio import lines
 from studio.lines import Draft
 from studio.models import Line, Project
-from tests.browser import Visitor
+from tests.browser import NARROW, Visitor
 from tests.conftest import add_character
 from tests.sounds import tone, wav_file
 from tests.test_accessibility import violations
@@ -141,3 +141,179 @@ def test_from_subtitles_to_speech_at_its_times(
     expect(page.locator(".nr-cue-heard", has_text="Come here.")).to_be_visible()
     expect(page.locator(".nr-cue-heard", has_text="Then come.")).to_be_visible()
     expect(page.locator("#nr-timeline")).to_have_attribute("data-nr-playing", "no")
+
+
+def test_cues_are_moved_sized_and_drawn_to_others_with_the_pointer(
+    visit: Visit,  # noqa: F811
+    film: Project,
+    ann: User,  # noqa: F811
+) -> None:
+    first, second = timed(film, (1000, 3000), (5000, 7000))
+    page = open_film(visit(ann), film)
+    # 60 pixels are a second.
+    drag(page, cue(page, "Line 1."), 60)
+    saved(page)
+    assert times(first) == (2000, 4000)
+    drag(page, cue(page, "Line 1."), 57)
+    saved(page)
+    assert times(first) == (3000, 5000), "its end is drawn to the start of the next"
+    drag(page, cue(page, "Line 1."), -57, key="Alt")
+    saved(page)
+    assert times(first) == (2050, 4050)
+    drag(page, cue(page, "Line 2."), 30, at=0.99)
+    saved(page)
+    assert times(second) == (5000, 7500)
+    drag(page, cue(page, "Line 2."), -60, at=0.01, key="Alt")
+    saved(page)
+    assert times(second) == (4000, 7500)
+    expect(page.locator(".nr-cue-crossed")).to_have_count(2)
+    expect(page.locator(".nr-place").first.get_by_text("at the same time as another")).to_be_visible()
+    drag(page, cue(page, "Line 2."), 3000, at=0.01)
+    saved(page)
+    assert times(second) == (7400, 7500), "no cue is turned around"
+    drag(page, cue(page, "Line 1."), -900)
+    saved(page)
+    assert times(first) == (0, 2000), "nothing begins before the beginning"
+    for _each in range(7):
+        page.get_by_role("button", name="Undo").click()
+    saved(page)
+    assert times(first) == (1000, 3000) and times(second) == (5000, 7000)
+    expect(page.get_by_role("button", name="Undo")).to_be_disabled()
+    page.get_by_role("button", name="Do again").click()
+    saved(page)
+    assert times(first) == (2000, 4000)
+
+
+def test_everything_is_done_with_the_keyboard_too(
+    visit: Visit,  # noqa: F811
+    film: Project,
+    ann: User,  # noqa: F811
+) -> None:
+    first, second = timed(film, (1000, 3000), (5000, 7000))
+    page = open_film(visit(ann), film)
+    cue(page, "Line 1.").focus()
+    expect(page.locator(".nr-cue[tabindex='0']")).to_have_count(1)
+    for key in ["ArrowRight", "ArrowRight", "Control+ArrowRight", "Shift+ArrowLeft"]:
+        page.keyboard.press(key)
+    saved(page)
+    assert times(first) == (1100, 3300)
+    expect(page.locator(".nr-time-news")).to_have_text("0:00:01.100 – 0:00:03.300")
+    page.keyboard.press("Control+z")
+    page.keyboard.press("Control+z")
+    saved(page)
+    assert times(first) == (1200, 3200), "nudges in a row are one change"
+    page.keyboard.press("Control+Shift+Z")
+    saved(page)
+    assert times(first) == (1200, 3300)
+    page.keyboard.press("ArrowDown")
+    expect(cue(page, "Line 2.")).to_be_focused()
+    page.keyboard.press("ArrowLeft")
+    saved(page)
+    assert times(second) == (4900, 6900)
+    page.keyboard.press("Home")
+    expect(cue(page, "Line 1.")).to_be_focused()
+    page.keyboard.press(" ")
+    expect(page.locator("#nr-timeline")).to_have_attribute("data-nr-playing", "yes")
+    page.keyboard.press(" ")
+    expect(page.locator("#nr-timeline")).to_have_attribute("data-nr-playing", "no")
+    page.keyboard.press("Enter")
+    panel = page.locator(".nr-edit")
+    expect(panel.get_by_label("Start")).to_be_focused()
+    panel.get_by_label("Start").fill("0:00:08.5")
+    panel.get_by_label("End").fill("7")
+    page.keyboard.press("Control+Enter")
+    expect(panel.get_by_text("ends before it starts")).to_be_visible()
+    panel.get_by_label("End").fill("9.25")
+    page.keyboard.press("Control+Enter")
+    expect(panel).to_have_count(0)
+    expect(page.locator(".nr-place").last.get_by_text("0:00:08.500 – 0:00:09.250")).to_be_visible()
+    expect(cue(page, "Line 1.")).to_have_attribute("aria-label", "0:00:08.500 – 0:00:09.250 Line 1.")
+
+
+def test_two_people_see_each_other_s_changes_and_none_is_lost(
+    visit: Visit,  # noqa: F811
+    film: Project,
+    ann: User,  # noqa: F811
+) -> None:
+    first, second = timed(film, (1000, 3000), (5000, 7000))
+    page = open_film(visit(ann), film)
+    drag(page, cue(page, "Line 1."), 30)
+    saved(page)
+    on_server(lines.retime, film, {first.pk: (10_000, 11_000)})
+    expect(cue(page, "Line 1.")).to_have_attribute("aria-label", "0:00:10.000 – 0:00:11.000 Line 1.")
+    expect(page.locator(".nr-place").last.get_by_text("0:00:10.000")).to_be_visible()
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator(".nr-time-news")).to_have_text(
+        "There is nothing to undo, or somebody else has changed it since."
+    )
+    assert times(first) == (10_000, 11_000)
+
+    # Somebody is faster, and the page has not heard of it.
+    page.evaluate("NrCues.hear = () => {}")
+    on_server(lines.retime, film, {second.pk: (5500, 7000)})
+    drag(page, cue(page, "Line 2."), 120)
+    expect(page.locator(".nr-time-news")).to_have_text(
+        "Somebody else moved this line meanwhile: it stands now as they left it."
+    )
+    assert times(second) == (5500, 7000)
+    expect(cue(page, "Line 2.")).to_have_attribute("aria-label", "0:00:05.500 – 0:00:07.000 Line 2.")
+
+
+def test_new_lines_and_removed_ones_come_and_go_on_the_timeline(
+    visit: Visit,  # noqa: F811
+    film: Project,
+    ann: User,  # noqa: F811
+) -> None:
+    first, _second = timed(film, (1000, 3000), (5000, 7000))
+    page = open_film(visit(ann), film)
+    timed(film, (20_000, 21_000))
+    expect(page.locator(".nr-cue")).to_have_count(3)
+    on_server(lines.remove, film, film.lines.filter(pk=first.pk))
+    expect(page.locator(".nr-cue")).to_have_count(2)
+
+
+def test_thousands_of_cues_are_drawn_as_far_as_they_are_in_sight(
+    visit: Visit,  # noqa: F811
+    film: Project,
+    ann: User,  # noqa: F811
+) -> None:
+    made = timed(film, *((at * 1000, at * 1000 + 900) for at in range(5000)))
+    page = open_film(visit(ann), film)
+    expect(cue(page, "Line 1.")).to_be_visible()
+    assert page.locator(".nr-cue").count() < 100
+    page.locator(".nr-cue").first.focus()
+    page.keyboard.press("End")
+    last = cue(page, "Line 5000.")
+    expect(last).to_be_focused()
+    assert page.locator(".nr-cue").count() < 100
+    page.keyboard.press("ArrowRight")
+    saved(page)
+    assert times(made[-1]) == (4_999_100, 5_000_000)
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/studio/projects/{film.pk}/?page=50#nr-line-{made[-1].pk}")
+    page.get_by_role("button", name="Show more time").click()
+    page.get_by_role("button", name="Show less time").click()
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_a_phone_has_room_for_it(
+    visit: Visit,  # noqa: F811
+    film: Project,
+    ann: User,  # noqa: F811
+    alloy: Character,
+    dark: bool,
+) -> None:
+    timed(film, (1000, 3000), (2500, 3500), (3600, 4000), (4200, 9000), character_id=alloy.pk)
+    visitor = visit(ann, width=NARROW, dark=dark)
+    page = open_film(visitor, film)
+    page.get_by_role("button", name="Generate 4 missing").click()
+    expect(page.locator("#nr-summary").get_by_text("4 of 4 lines done")).to_be_visible()
+    expect(page.get_by_role("button", name="2 too long: speak them faster")).to_be_visible()
+    page.get_by_text("How to use the timeline").click()
+    visitor.assert_fits(NARROW)
+    assert violations(page) == []
+    visitor.shot(f"dub-phone-{'dark' if dark else 'light'}")
+    page.set_viewport_size({"width": 1400, "height": 900})
+    visitor.settle()
+    assert violations(page) == []
+    visitor.shot(f"dub-wide-{'dark' if dark else 'light'}")

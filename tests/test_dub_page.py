@@ -14,6 +14,7 @@ from django.test.utils import CaptureQueriesContext
 
 from banks.models import Character
 from neiroha_site.roles import Role
+from providers.models import Provider
 from studio import lines
 from studio.generate import Want, generate
 from studio.lines import Draft
@@ -275,3 +276,24 @@ def test_selected_lines_of_a_dub_are_handled_as_all_lines_are(film: Project, pro
     assert times(film) == [(0, 3000)]
     act(producer, film, "delete", first)
     assert not film.lines.exists()
+
+
+def test_what_is_too_long_is_spoken_faster(
+    film: Project,  # noqa: F811
+    heart: Character,  # noqa: F811
+    ann: User,  # noqa: F811
+    producer: Client,
+    viewer: Client,
+) -> None:
+    Provider.objects.update(kind="openai", base_url="http://127.0.0.1:9/v1")
+    first, second, fits = voiced(film, ann, heart, "One.", "Two.", "Three.", seconds=1.5)
+    lines.retime(film, {first.pk: (0, 1000), second.pk: (1000, 2000), fits.pk: (2000, 4000)})
+    assert f'value="faster:{first.pk}"' not in shown(viewer, film)
+    page = shown(producer, film)
+    assert "2 too long: speak them faster" in page and "faster:" not in row(page, fits)
+    assert "1 line is queued." in act(producer, film, f"faster:{first.pk}")
+    assert film.lines.get(pk=first.pk).speed == 1.5 and film.lines.get(pk=second.pk).speed == 1
+    assert f'value="faster:{first.pk}"' not in shown(producer, film), "it waits already"
+    assert "1 line is queued." in act(producer, film, "faster_all")
+    assert list(film.lines.values_list("speed", flat=True)) == [1.5, 1.5, 1.0]
+    clear_files()

@@ -17,7 +17,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods, require_POST
 
 from banks.models import Character
-from studio import generate, lines
+from studio import dubbing, generate, lines
 from studio.generate import Outcome, Want
 from studio.kinds import kind
 from studio.line_forms import Composer, LineForm, SelectionForm, Voices, is_key
@@ -139,6 +139,14 @@ def _generate_all(want: Want) -> Callable[..., None]:
     return action
 
 
+def _faster(request: HttpRequest, project: Project, chosen: LineQuerySet, further: str) -> None:
+    say(request, dubbing.faster(project, chosen, request.user))
+
+
+def _faster_all(request: HttpRequest, project: Project, chosen: LineQuerySet, further: str) -> None:
+    say(request, dubbing.faster(project, project.lines.all(), request.user))
+
+
 def say(request: HttpRequest, outcome: Outcome, *, quiet: bool = False) -> None:
     """What became of it; `quiet` where the line itself shows that all went well."""
     told = []
@@ -242,13 +250,14 @@ def _move(request: HttpRequest, project: Project, chosen: LineQuerySet, further:
 
 _ON_ONE: dict[str, Callable[..., Any]] = {
     "generate": _generate(Want.ALL), "cancel": _cancel, "use": _use, "delete": _remove, "join": _join,
+    "faster": _faster,
     "up": _up, "down": _down, "move": _move,
 }  # fmt: skip
 _ON_SEVERAL: dict[str, Callable[..., Any]] = {
-    "generate": _generate(Want.ALL), "cancel": _cancel, "delete": _remove, "assign": _assign,
+    "generate": _generate(Want.ALL), "cancel": _cancel, "delete": _remove, "assign": _assign, "faster": _faster,
     "speed": _change("speed"), "instruction": _change("instruction"),
 }  # fmt: skip
 _ON_ALL: dict[str, Callable[..., Any]] = {
     "missing": _generate_all(Want.MISSING), "failed": _generate_all(Want.FAILED), "all": _generate_all(Want.ALL),
-    "cancel_all": _cancel_all,
+    "cancel_all": _cancel_all, "faster_all": _faster_all,
 }  # fmt: skip

@@ -20,7 +20,7 @@ from studio.pages.project import project_of, project_page
 from studio.rows import may_change, rows, speakers_of, stamp
 from studio.runner import stages
 from studio.summary import summary
-from studio.timing import footage_of, places
+from studio.timing import footage_of, overview
 
 A_PAGE = 100
 # What of an address is not the choice of lines.
@@ -48,13 +48,14 @@ def lines_page(
     selection: SelectionForm | None = None,
 ) -> HttpResponse:
     """As `asked` for by the address; forms that are given are shown with what is wrong with them."""
-    staged, speakers = stages(project.pk), speakers_of(project)
+    timed = kind(project.kind).timed
+    placed, speakers = overview(project) if timed else ({}, speakers_of(project))
+    staged = stages(project.pk)
     figures, filters = summary(project, staged.values()), LineFilter(asked, speakers)
     found = _find(project, filters.condition(), figures.total, asked.get("page", ""))
     query = asked.copy()
     for name in PASSING:
         query.pop(name, None)
-    placed = places(project) if kind(project.kind).timed else {}
     listed = rows(found.lines, staged, speakers, placed)
     context = {
         "page": found.page,
@@ -67,7 +68,7 @@ def lines_page(
         "address": _address(request, project, asked),
         "stamp": stamp(project),
         "ticked": request.POST.getlist("line"),
-        "footage": footage_of(project) if placed else None,
+        "footage": footage_of(project) if timed else None,
         "over": sum(place.over > 0 for place in placed.values()),
     }
     if may_change(request.user):

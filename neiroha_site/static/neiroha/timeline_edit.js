@@ -150,6 +150,9 @@ document.addEventListener("DOMContentLoaded", () => {
 
   function buttons() {
     if (!may) return;
+    const late = NrCues.list.filter((cue) => cue.over > 0).length, faster = document.getElementById("nr-faster-all");
+    faster.hidden = !late;
+    faster.textContent = faster.dataset.nrSome.replace("{count}", late);
     root.querySelector("[data-nr-undo]").disabled = !NrCues.done.length;
     root.querySelector("[data-nr-redo]").disabled = !NrCues.undone.length;
   }
