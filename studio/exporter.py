@@ -123,10 +123,11 @@ def _written(export: Export, options: ExportOptions, path: Path, watch: _Watch) 
     title, cancelled = export.project.name, watch.cancelled
     if options.what in (What.AUDIO, What.CHAPTERS):
         author = export.project.owner.get_full_name() or export.project.owner.get_username()
-        shared = {"gaps": gaps, "progress": watch.progress, "cancelled": cancelled, "title": title, "author": author}
+        shared: dict[str, Any] = {"gaps": gaps, "progress": watch.progress, "cancelled": cancelled, "title": title}
         if options.what is What.CHAPTERS:
-            return write_chapters(lines, path, options.target, loudness=options.loudness, **shared)
-        return write_merged(lines, path, options.target, loudness=options.loudness, **shared).duration
+            return write_chapters(lines, path, options.target, author=author, loudness=options.loudness, **shared)
+        merged = write_merged(lines, path, options.target, author=author, loudness=options.loudness, **shared)
+        return merged.duration
     slots = slots_of(lines, gaps, progress=watch.measuring, cancelled=cancelled)
     if options.what is What.FILES:
         write_zip(lines, slots, path, progress=watch.writing, cancelled=cancelled, title=title)

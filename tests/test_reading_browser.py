@@ -125,7 +125,7 @@ def test_an_english_book_is_read_without_a_break(visit: Visit, ann: User, heart:
 
 
 def test_a_chinese_book_is_read_without_a_break(
-    visit: Visit,
+    visit: Visit,  # noqa: F811
     ann: User,
     bank: Bank,
     upstream: OpenAIUpstream,  # noqa: F811
@@ -353,7 +353,7 @@ def test_a_book_that_changes_meanwhile_is_followed(visit: Visit, ann: User, hear
     expect(sentence(page, "Between.")).to_be_visible()
     page.wait_for_function("window.heard.length === 4")
     assert page.evaluate("window.heard") == ["First.", "Between.", "Second, in other words.", "Fourth."]
-    assert project.lines.get(text__startswith="Second").take.text == "Second, in other words."
+    assert Take.objects.get(lines_heard__text__startswith="Second").text == "Second, in other words."
 
 
 def test_the_sentence_that_is_heard_may_go(visit: Visit, ann: User, heart: Character) -> None:  # noqa: F811

@@ -126,7 +126,7 @@ document.addEventListener("DOMContentLoaded", () => {
   async function turned(mine) {
     for (;;) {
       try {
-        return await NrBook.turnOn();
+        return await NrBook.turnOn(() => mine === turn);
       } catch (problem) {
         if (mine !== turn) return "";
         if (problem.status === 404) return stop("gone") ?? "";
