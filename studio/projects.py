@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
 from providers.audit import Change, record
-from studio import runner, suggestions
+from studio import events, runner, suggestions
 from studio.models import CastEntry, Line, LineState, Project, ProjectPronunciation
 
 BATCH = 200
@@ -139,7 +139,10 @@ def remove(project: Project, by: Any) -> None:
     # What somebody asked for meanwhile ends too.
     runner.cancel(list(project.takes.open().values_list("pk", flat=True)))
     _clear(project.takes.filter(kept=False))
+    pk = project.pk
     project.delete()
+    # Whoever has it open.
+    events.announce(pk, structure=True)
 
 
 def _clear(rows: models.QuerySet[Any]) -> None:

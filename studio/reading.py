@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from banks.pieces import speakable
@@ -70,7 +71,7 @@ class Chapter:
 def chapters_of(project: Project) -> list[Chapter]:
     """In order; one query."""
     found: list[Chapter] = []
-    listed = project.lines.with_state().order_by("position", "pk")
+    listed: QuerySet[Any, Any] = project.lines.with_state().order_by("position", "pk")
     told = listed.values_list("pk", "position", "chapter", "state").iterator(chunk_size=5000)
     for place, (pk, position, title, state) in enumerate(told):
         if title or not found:

@@ -87,11 +87,13 @@ const NrBook = {
     return new URL(address, location.href).searchParams.has("line") ? page.getElementById("nr-reader")?.dataset.nrHere ?? first : first;
   },
 
-  // The next page, which is there already where it was fetched in time; "" behind the last.
-  async turnOn() {
+  // The next page, which is there already where it was fetched in time; "" behind the last, or where it is not wanted
+  // any more once it came.
+  async turnOn(wanted) {
     if (!NrBook.hasMore()) return "";
     await NrBook.fetchBehind();
     const spread = NrBook.behind();
+    if (!spread || !wanted()) return "";
     const first = NrBook.show(spread);
     history.replaceState(null, "", spread.dataset.nrPage);
     scrollTo({ top: 0 });

@@ -20,9 +20,10 @@ document.addEventListener("DOMContentLoaded", () => {
     body.set("speed", speed.value);
     fetch(bar.dataset.nrPlace, { method: "POST", body, keepalive: true }).catch(() => { kept.what = ""; });
   }
-  addEventListener("pagehide", () => keep());
+  // The first is sent before the page that follows is asked for; phones know the second only.
+  for (const name of ["beforeunload", "pagehide"]) addEventListener(name, () => keep());
   document.addEventListener("visibilitychange", () => { if (document.hidden) keep(); });
-  bar.addEventListener("nr-heard", () => keep(false));
+  bar.addEventListener("nr-heard", (event) => keep(event.detail));
 
   // Turning pages by hand: listening goes on there.
   async function turn(address, push = true) {

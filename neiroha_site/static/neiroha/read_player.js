@@ -11,7 +11,8 @@ document.addEventListener("DOMContentLoaded", () => {
   const sound = new NrVoices([...bar.querySelectorAll("[data-nr-voice]")]);
   const maker = new NrMaker(bar, document.getElementById("nr-reader-form"));
   // `turn` grows with each sentence that is begun, so that what was begun before knows that it is over.
-  let playing = false, loaded = "", turn = 0, skipped = 0;
+  // `chosen`: the sentence is one that was pressed.
+  let playing = false, chosen = false, loaded = "", turn = 0, skipped = 0;
 
   function tell(what, more = "") {
     news.textContent = what ? news.dataset[what] + more : "";
@@ -55,6 +56,7 @@ document.addEventListener("DOMContentLoaded", () => {
   async function hear(pk, again = false) {
     const mine = ++turn;
     playing = true;
+    chosen = again;
     NrBook.fresh = false;
     NrBook.mark(pk);
     sound.pause();
@@ -80,7 +82,7 @@ document.addEventListener("DOMContentLoaded", () => {
     skipped = 0;
     tell("");
     prepare();
-    return bar.dispatchEvent(new Event("nr-heard"));
+    return bar.dispatchEvent(new CustomEvent("nr-heard", { detail: chosen }));
   }
 
   // A file that did not come: the connection is away, the take was deleted, or nobody can play it.
@@ -124,7 +126,7 @@ document.addEventListener("DOMContentLoaded", () => {
   async function turned(mine) {
     for (;;) {
       try {
-        return await NrBook.turnOn();
+        return await NrBook.turnOn(() => mine === turn);
       } catch (problem) {
         if (mine !== turn) return "";
         if (problem.status === 404) return stop("gone") ?? "";
