@@ -255,26 +255,22 @@ def cast(project: Project, speaker: str, character: Character | None) -> int:
 def name(project: Project, chosen: Mapping[int, tuple[int, str]]) -> list[int]:
     """Give lines the speaker that `chosen` has for their keys, and whom the cast has for that one. Those that are not
     at the revision beside it any more, or are gone, stay as they are; the keys of the others."""
-    named = list[int]()
+    named = defaultdict[str, list[int]](list)
     with transaction.atomic():
-        cast = dict(project.cast.values_list("speaker", "character"))
         for keys in batched(chosen, BATCH):
             found = project.lines.select_for_update().filter(pk__in=keys).values_list("pk", "revision")
-            fresh = [pk for pk, revision in found if revision == chosen[pk][0]]
-            _name(project, {pk: chosen[pk][1] for pk in fresh}, cast)
-            named += fresh
-        _renew_all(project, named)
-    _tell(project, named)
-    return named
-
-
-def _name(project: Project, speakers: Mapping[int, str], cast: Mapping[str, int]) -> None:
-    keys = defaultdict[str, list[int]](list)
-    for pk, speaker in speakers.items():
-        keys[speaker].append(pk)
-    for speaker, pks in keys.items():
-        values = {"speaker": speaker, **({"character_id": cast[speaker]} if speaker in cast else {})}
-        project.lines.filter(pk__in=pks).update(revision=F("revision") + 1, **values)
+            for pk, revision in found.order_by("pk"):
+                if revision == chosen[pk][0]:
+                    named[chosen[pk][1]].append(pk)
+        cast = dict(project.cast.values_list("speaker", "character"))
+        for speaker, pks in named.items():
+            values = {"speaker": speaker, **({"character_id": cast[speaker]} if speaker in cast else {})}
+            for keys in batched(pks, BATCH):
+                project.lines.filter(pk__in=keys).update(revision=F("revision") + 1, **values)
+        changed = [pk for pks in named.values() for pk in pks]
+        _renew_all(project, changed)
+    _tell(project, changed)
+    return changed
 
 
 def _renew_all(project: Project, pks: Sequence[int]) -> None:

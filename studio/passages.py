@@ -5,8 +5,9 @@ Standard library only.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 # Lines before and behind each of those that are asked about, and the most of each that is shown.
 AROUND, SHOWN_CHARACTERS = 4, 400
@@ -14,15 +15,13 @@ AROUND, SHOWN_CHARACTERS = 4, 400
 MOST_LINES = 60
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A line in its place. `asked`: whether its speaker is wanted; `named`: whether it has one."""
+class Entry(NamedTuple):
+    """A line in its place. `speaker` is empty where it has none."""
 
     pk: int
     position: int
     length: int
-    named: bool = False
-    asked: bool = False
+    speaker: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +33,12 @@ class Window:
     characters: int
 
 
-def windows(entries: Sequence[Entry], size: int) -> Iterator[Window]:
+def windows(entries: Sequence[Entry], size: int, asked: Callable[[Entry], bool]) -> Iterator[Window]:
     """As many asked lines as `size` characters hold, but one at least; what stands around them comes on top, with half
     as many characters at most."""
     taken, characters = list[int](), 0
     for index, entry in enumerate(entries):
-        if not entry.asked:
+        if not asked(entry):
             continue
         length = min(entry.length, size)
         if taken and (characters + length > size or len(taken) == MOST_LINES):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -34,13 +34,14 @@ class Reading:
 def entries_of(project: Project) -> list[Entry]:
     """All lines of the project."""
     rows = project.lines.order_by("position", "pk").values_list("pk", "position", Length("text"), "speaker")
-    return [Entry(pk, position, length, named=bool(speaker)) for pk, position, length, speaker in rows]
+    return list(map(Entry._make, rows))
 
 
-def within(entries: Sequence[Entry], scope: str, reached: int = -1) -> list[Entry]:
-    """The same; those of the scope behind a position are asked about."""
-    wanted = {True: scope == Scope.ALL, False: True}
-    return [replace(one, asked=one.position > reached and wanted[one.named]) for one in entries]
+def asked_about(scope: str, reached: int = -1) -> Callable[[Entry], bool]:
+    """Whether a line's speaker is wanted: where it is of the scope, and behind a position."""
+    if scope == Scope.ALL:
+        return lambda entry: entry.position > reached
+    return lambda entry: entry.position > reached and not entry.speaker
 
 
 def next_reading(run: SuggestionRun) -> Reading | None:
@@ -48,8 +49,8 @@ def next_reading(run: SuggestionRun) -> Reading | None:
     somebody agreed to."""
     size = ChatModel.ready(run.sent_to).window_characters
     run.refresh_from_db(fields=["reached"])
-    entries = within(entries_of(run.project), run.scope, run.reached)
-    window = next(windows(entries, size), None)
+    entries = entries_of(run.project)
+    window = next(windows(entries, size, asked_about(run.scope, run.reached)), None)
     if window is None:
         return None
     lines = Line.objects.in_bulk([entries[index].pk for index in window.shown])

@@ -18,7 +18,7 @@ from providers.models import ChatModel
 from studio import lines, runner
 from studio.models import Project, Scope, SuggestionQuerySet, SuggestionRun, TakeState
 from studio.passages import Entry, windows
-from studio.readings import entries_of, within
+from studio.readings import asked_about, entries_of
 from studio.speaker_prompt import clean_name, instructions
 
 
@@ -34,11 +34,11 @@ class Plan:
 
 def plans(entries: Sequence[Entry], chat: ChatModel) -> list[Plan]:
     """For each scope."""
-    return [_plan(scope, within(entries, scope), chat) for scope in Scope]
+    return [_plan(scope, entries, chat) for scope in Scope]
 
 
 def _plan(scope: Scope, entries: Sequence[Entry], chat: ChatModel) -> Plan:
-    found = list(windows(entries, chat.window_characters))
+    found = list(windows(entries, chat.window_characters, asked_about(scope)))
     characters = sum(window.characters for window in found) + len(found) * len(instructions())
     return Plan(scope, sum(len(window.asked) for window in found), characters, len(found))
 
@@ -46,7 +46,7 @@ def _plan(scope: Scope, entries: Sequence[Entry], chat: ChatModel) -> Plan:
 def start(project: Project, owner: Any, *, scope: Scope, narrator: str, sent_to: str) -> SuggestionRun:
     """Queue it. `sent_to` is where whoever asks was told that the text goes. ValidationError."""
     chat = _require_chat(sent_to)
-    planned = _plan(scope, within(entries_of(project), scope), chat)
+    planned = _plan(scope, entries_of(project), chat)
     if not planned.lines:
         raise ValidationError(_("There is no line to ask about."))
     name = clean_name(narrator) if narrator else ""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from providers.errors import UpstreamFailed
-from studio.passages import AROUND, MOST_LINES, SHOWN_CHARACTERS, Entry, windows
+from studio.passages import AROUND, MOST_LINES, SHOWN_CHARACTERS, Entry, Window, windows
 from studio.speaker_prompt import (
     LONGEST_NAME,
     MOST_NAMES,
@@ -28,61 +28,65 @@ from tests.upstreams.chat_model import is_strict_schema
 
 def entries(*lengths: int, named: frozenset[int] = frozenset()) -> list[Entry]:
     return [
-        Entry(100 + at, 1024 * (at + 1), length, named=at in named, asked=at not in named)
-        for at, length in enumerate(lengths)
+        Entry(100 + at, 1024 * (at + 1), length, "Anna" if at in named else "") for at, length in enumerate(lengths)
     ]
 
 
+def cut(lines: list[Entry], size: int) -> list[Window]:
+    """Those without a name are asked about."""
+    return list(windows(lines, size, lambda entry: not entry.speaker))
+
+
 def test_a_short_text_is_one_window() -> None:
-    (window,) = windows(entries(10, 20, 30), 1000)
+    (window,) = cut(entries(10, 20, 30), 1000)
     assert window.asked == window.shown == (0, 1, 2) and window.characters == 60
 
 
 def test_a_long_text_is_cut_with_what_stands_around() -> None:
-    found = list(windows(entries(*[100] * 30), 1000))
+    found = cut(entries(*[100] * 30), 1000)
     assert [window.asked for window in found] == [tuple(range(at, at + 10)) for at in (0, 10, 20)]
     assert found[1].shown == tuple(range(7, 22)), "the nearest, as far as half the room goes"
     assert found[1].characters == 1000 + 500
-    assert list(windows(entries(*[100] * 30), 2000))[0].shown == tuple(range(20 + AROUND))
+    assert cut(entries(*[100] * 30), 2000)[0].shown == tuple(range(20 + AROUND))
 
 
 def test_what_stands_around_takes_half_the_room_at_most_and_the_nearest_goes_first() -> None:
     lines = entries(100, 100, 100, 100, 10, 100, 100, 100, named=frozenset({0, 1, 2, 3, 5, 6, 7}))
-    (window,) = windows(lines, 500)
+    (window,) = cut(lines, 500)
     assert window.asked == (4,) and window.shown == (3, 4, 5)
     assert window.characters == 10 + 200
 
 
 def test_far_apart_lines_share_a_request() -> None:
     named = frozenset(range(100)) - {5, 90}
-    (window,) = windows(entries(*[10] * 100, named=named), 1000)
+    (window,) = cut(entries(*[10] * 100, named=named), 1000)
     assert window.asked == (5, 90)
     assert window.shown == (*range(1, 10), *range(86, 95))
 
 
 def test_a_line_that_is_longer_than_a_window_has_one_of_its_own() -> None:
-    found = list(windows(entries(5000, 10, 10), 600))
+    found = cut(entries(5000, 10, 10), 600)
     assert [window.asked for window in found] == [(0,), (1, 2)]
     assert found[0].characters == 600 + 20 and found[1].characters == 20, "what is around it is too long to be shown"
 
 
 def test_long_context_is_counted_as_it_is_shown() -> None:
-    (window,) = windows(entries(5000, 10, named=frozenset({0})), 6000)
+    (window,) = cut(entries(5000, 10, named=frozenset({0})), 6000)
     assert window.characters == 10 + SHOWN_CHARACTERS
 
 
 def test_a_window_holds_no_more_lines_than_an_answer_can_count() -> None:
-    assert [len(window.asked) for window in windows(entries(*[1] * 130), 100_000)] == [MOST_LINES, MOST_LINES, 10]
+    assert [len(window.asked) for window in cut(entries(*[1] * 130), 100_000)] == [MOST_LINES, MOST_LINES, 10]
 
 
 def test_nothing_asked_is_no_window() -> None:
-    assert list(windows([], 1000)) == []
-    assert list(windows(entries(10, 10, named=frozenset({0, 1})), 1000)) == []
+    assert cut([], 1000) == []
+    assert cut(entries(10, 10, named=frozenset({0, 1})), 1000) == []
 
 
 def test_every_asked_line_is_in_one_window() -> None:
     lengths = [(7 * at) % 400 + 1 for at in range(5000)]
-    found = list(windows(entries(*lengths), 2000))
+    found = cut(entries(*lengths), 2000)
     assert [at for window in found for at in window.asked] == list(range(5000))
     assert all(set(window.asked) <= set(window.shown) for window in found)
 

@@ -271,6 +271,17 @@ def _was_asked(times: int, upstream: ChatModelUpstream) -> bool:
     return len(upstream.requests) == times
 
 
+def test_what_waits_for_the_administrators_limit_says_so(server: str, script: Project, ann: User) -> None:
+    written(script, *(f"“Speech number {number},” said Anna." for number in range(40)))
+    with reader(window_characters=500, requests_per_minute=1) as upstream:
+        run = started(script, ann)
+        eventually(lambda: "requests per minute" in suggester.waits(SuggestionRun.objects.get(pk=run.pk)))
+        assert len(upstream.requests) == 1
+        suggestions.cancel(script)
+        eventually(lambda: _open_readers() == 0)
+        assert suggester.waits(SuggestionRun.objects.get(pk=run.pk)) == ""
+
+
 def test_what_is_used_counts_in_the_ledger_as_no_providers(server: str, script: Project, ann: User) -> None:
     from neiroha_site.figures import spoken_by_day
 

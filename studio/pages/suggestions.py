@@ -88,7 +88,7 @@ def _found(project: Project, entries: Sequence[Entry], asked: QueryDict) -> dict
         "rows": _rows(entries, page),
         "page": page,
         "page_range": page.paginator.get_elided_page_range(page.number, on_each_side=2, on_ends=1),
-        "names": names,
+        "names": names[:MOST_NAMES],
         "stale": sum(name["stale"] for name in names),
         "speaker": speaker,
         "known": names_of(project) if page.paginator.count else [],
@@ -101,7 +101,7 @@ def _names(project: Project) -> Sequence[dict[str, Any]]:
     stale = Count("pk", filter=~Q(revision=F("line__revision")))
     groups = project.suggestions.order_by().values("speaker")
     counted: Any = groups.annotate(count=Count("pk"), mean=100 * Avg("confidence"), stale=stale)
-    return list(counted.order_by("-count", "speaker")[:MOST_NAMES])
+    return list(counted.order_by("-count", "speaker"))
 
 
 def _rows(entries: Sequence[Entry], page: Page[SpeakerSuggestion]) -> list[Row]:
