@@ -190,7 +190,9 @@ class CutForm(forms.Form):
         self._forgive(cleaned)
         if "import" in self.data and cleaned.get("where") == REPLACE and not cleaned.get("sure"):
             self.add_error("sure", _("Say that the lines that are there may go, or put the new ones behind them."))
-        sources = [source for at, file in enumerate(self.drafts) for source in self._sources(at, file)]
+        # As it was chosen: what is wrong with one file takes the choice out of the cleaned data.
+        chosen = {name: str(cleaned.get(name, "")) for name in self._groups}
+        sources = [source for at, file in enumerate(self.drafts) for source in self._sources(at, file, chosen)]
         fatal = set(self.errors) - {"sure"}
         if not fatal:
             self._plan(sources, cleaned)
@@ -206,14 +208,16 @@ class CutForm(forms.Form):
         for name in idle:
             self.errors.pop(name, None)
 
-    def _sources(self, at: int, file: DraftFile) -> list[Source]:
+    def _sources(self, at: int, file: DraftFile, chosen: dict[str, str]) -> list[Source]:
         name = next((name for name, group in self._groups.items() if at in group), None)
-        chosen = self.cleaned_data.get(name or "", "") if file.name else "utf-8"
+        encoding = chosen[name] if name else "" if file.name else "utf-8"
         try:
-            book = self._read(file, chosen)
+            book = self._read(file, encoding)
         except TextFileError as error:
-            text = f"{file.name}: {error.message}" if len(self._groups.get(name or "", ())) > 1 else error.message
-            self.add_error(name, text)
+            # Of files that are asked for together, the first tells enough.
+            if name not in self.errors:
+                together = name and len(self._groups[name]) > 1
+                self.add_error(name, f"{file.name}: {error.message}" if together else error.message)
             return []
         for field in ("title", "author", "language", "cover"):
             setattr(self.book, field, getattr(self.book, field) or getattr(book, field))

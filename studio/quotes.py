@@ -39,7 +39,7 @@ _SINGLES = frozenset("‘’'")
 _SHORTENED = re.compile(r"(?:tis|twas|twere|twill|twould|em|cause|til|till|bout|round|n|nother|ere|\d\ds?)\b", re.I)
 _STOPS = ".,!?…;:-—–。，！？；：、"
 # What stands behind a closing mark belongs to it.
-_TAIL = re.compile(r"[\s,.;:!?…，。；：！？、)\]）】]*")
+_TAIL = re.compile(r"[\s,.;:!?…，。；：！？、)\]）】”’」』]*")
 _TERM_CHARACTERS, _TERM_WORDS, _TERM_WIDE = 24, 2, 6
 
 

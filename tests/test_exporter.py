@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from zipfile import ZipFile
 
+import av
 import pytest
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 
+from banks.images import cover_image
 from banks.models import Bank, Character
 from banks.storage import private_storage
 from providers.audio import probe
@@ -22,6 +24,8 @@ from studio.export_options import ExportOptions, What
 from studio.generate import Want, generate
 from studio.lines import Draft, add, edit
 from studio.models import Export, Project, StudioSettings, TakeState
+from studio.projects import cover_of
+from tests.books import picture
 from tests.conftest import add_character
 from tests.hearing import assert_heard
 from tests.projects import voiced
@@ -186,3 +190,24 @@ def test_an_export_beyond_the_quota_fails_with_the_reason(script: Project, heart
     export = made(exports.ask(script, ann, ExportOptions(What.AUDIO, "wav")))
     assert (export.state, export.error_code) == (TakeState.FAILED, "quota_spent")
     assert stored() == []
+
+
+@pytest.mark.parametrize("format", ["m4b", "mp3"])
+def test_a_book_carries_its_author_and_its_cover(
+    ann: User, tales: Bank, heart: Character, script: Project, format: str
+) -> None:
+    voiced(script, ann, heart, "One.", "Two.")
+    export = made(exports.ask(script, ann, ExportOptions(What.AUDIO, format)))
+    with av.open(io.BytesIO(content(export))) as container:
+        assert container.metadata["artist"] == "ann" and not container.streams.video, "the owner's name where none is"
+    cover = cover_image(picture(size=(200, 300)))
+    script.cover.save(cover.name or "", cover, save=False)
+    script.name, script.author = "The Rain", "Eve Author"
+    script.save()
+    export = made(exports.ask(script, ann, ExportOptions(What.AUDIO, format)))
+    with av.open(io.BytesIO(content(export))) as container:
+        assert (container.metadata["title"], container.metadata["artist"]) == ("The Rain", "Eve Author")
+        (stream,) = container.streams.video
+        assert (stream.width, stream.height) == (200, 300)
+        assert next(bytes(packet) for packet in container.demux(stream) if packet.size) == cover_of(script)
+    script.show(None)

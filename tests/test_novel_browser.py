@@ -85,10 +85,10 @@ def test_a_book_from_nothing_to_its_lines(visit: Visit) -> None:
     expect(page.get_by_text("A Book · Ann Author")).to_be_visible()
     page.get_by_label("Call the project like the book").check()
     preview.get_by_text("3 chapters").click()
-    preview.get_by_label("Title A Book by Ann Author").check()
+    preview.get_by_label("A Book by Ann Author").check()
     # The preview follows by itself, and the list of chapters stays open.
     expect(preview.get_by_text("7 lines")).to_be_visible()
-    expect(preview.get_by_label("Title A Book by Ann Author")).to_be_checked()
+    expect(preview.get_by_label("A Book by Ann Author")).to_be_checked()
     page.get_by_label("‘…’").check()
     expect(preview.get_by_text("8 lines")).to_be_visible()
     preview.get_by_label("Narrator").select_option(label="Heart")

@@ -26,6 +26,9 @@ document.addEventListener("DOMContentLoaded", () => {
       content.id = preview.id;
       content.className = preview.className;
       content.innerHTML = await answer.text();
+      for (const details of content.querySelectorAll("details")) {
+        details.open = Boolean(preview.querySelector("details")?.open);
+      }
       Idiomorph.morph(preview, content, { morphStyle: "outerHTML" });
     } catch (error) {
       if (error.name !== "AbortError") look.hidden = false;
