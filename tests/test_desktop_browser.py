@@ -64,7 +64,7 @@ def test_from_the_files_to_a_line_that_is_heard(
         page.reload()
         expect(page.locator("#id_database")).to_be_attached()
         page.goto(f"{PROJECTS}{Project.objects.get(name='The visit').pk}/")
-        expect(page.get_by_text("The quick brown fox")).to_be_visible()
+        expect(page.get_by_role("link", name="Listen to “The quick brown")).to_be_visible()
         with page.expect_response(lambda answer: answer.url.endswith("/audio")) as heard:
             page.locator("[data-nr-play]").first.click()
         assert heard.value.ok

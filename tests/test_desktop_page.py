@@ -103,7 +103,7 @@ class TestPage:
         send(client, tmp_path)
         asked = {"import": "", "owner": admin.pk}
         page = said(client.post(PAGE, asked))
-        assert "0 of 9 recordings are ready." in page
+        assert "1 of 9 recordings are ready." in page
         assert not Project.objects.exists()
         monkeypatch.setattr(desktop, "STEP_SECONDS", 600.0)
         assert "This is here now" in said(client.post(PAGE, asked))
