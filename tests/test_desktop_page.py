@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from datetime import timedelta
 from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,8 @@ from neiroha_site.roles import Role
 from providers.models import Provider
 from studio import housekeeping
 from studio.desktop import waiting
+from studio.desktop.imports import step
+from studio.desktop.job import Options
 from studio.models import Line, LineState, Project, Take
 from studio.pages import desktop
 from tests.desktop import FOX, audio_folder, database, zipped
@@ -99,7 +103,7 @@ class TestPage:
         send(client, tmp_path)
         asked = {"import": "", "owner": admin.pk}
         page = said(client.post(PAGE, asked))
-        assert "0 of 9 recordings are ready." in page
+        assert "1 of 9 recordings are ready." in page
         assert not Project.objects.exists()
         monkeypatch.setattr(desktop, "STEP_SECONDS", 600.0)
         assert "This is here now" in said(client.post(PAGE, asked))
@@ -112,10 +116,10 @@ class TestPage:
         send(client, tmp_path)
         found = waiting.waiting(client.session)
         assert found is not None
-        options = desktop.Options(admin, admin)
+        options = Options(admin, admin)
         ready = found.ready()
         with found.sounds() as sounds:
-            assert desktop.step(found.path, sounds, options, ready, 600.0) == (9, 9)
+            assert step(found.path, sounds, options, ready, 600.0) == (9, 9)
         found.keep_ready(ready)
         assert len(stored()) == 5 and [name.rpartition(".")[2] for name in held()] == ["db", "json", "zip"]
         assert found.ready() == ready
@@ -174,15 +178,14 @@ class TestPage:
         page = said(client.post(PAGE, {"begin": "", "database": upload(path)}, follow=True))
         assert "<script>alert" not in page and "&lt;script&gt;alert" in page
 
-    def test_what_waits_too_long_is_cleared_away(
-        self, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_what_waits_too_long_is_cleared_away(self, client: Client, tmp_path: Path) -> None:
         send(client, tmp_path)
         housekeeping.sweep()
         assert len(held()) == 2
-        later = timezone.now() + waiting.KEPT
-        monkeypatch.setattr(waiting.timezone, "now", lambda: later)
-        waiting.sweep()
+        long_ago = (timezone.now() - waiting.KEPT - timedelta(minutes=1)).timestamp()
+        for name in held():
+            os.utime(private_storage().path(f"{waiting.FOLDER}/{name}"), (long_ago, long_ago))
+        housekeeping.sweep()
         assert held() == []
         assert "Database" in said(client.get(PAGE))
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
+from django.http import QueryDict
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldBooleanWidget
@@ -61,7 +63,7 @@ class FilesForm(forms.Form):
 
 class OptionsForm(forms.Form):
     owner = forms.ModelChoiceField(
-        queryset=None,
+        queryset=User.objects.none(),
         label=gettext_lazy("Whose the projects are"),
         empty_label=None,
         widget=UnfoldAdminSelectWidget,
@@ -73,8 +75,8 @@ class OptionsForm(forms.Form):
         label=gettext_lazy("Bring back what was deleted here"), required=False, widget=UnfoldBooleanWidget
     )
 
-    def __init__(self, user: Any, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, initial={"owner": user}, **kwargs)
+    def __init__(self, user: Any, data: QueryDict | None = None) -> None:
+        super().__init__(data, initial={"owner": user})
         owner: Any = self.fields["owner"]
         owner.queryset = people()
         self._user = user

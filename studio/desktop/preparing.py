@@ -100,16 +100,18 @@ def preparing(
 def prepare_some(
     contents: Contents, sounds: Sounds, known: Known, owner: Any, ready: Ready, seconds: float
 ) -> tuple[int, int]:
-    """Store takes for so long, and put them into `ready`; how many of how many are there now. SpeechError."""
+    """Store takes for so long, one at least, and put them into `ready`; how many of how many are there now.
+    SpeechError."""
     work = _Work(sounds, known, dry=False)
     _require_room(work.bytes_to_come(contents), owner)
     asked, until = list(work.takes(contents)), time.monotonic() + seconds
-    done = 0
+    done, stored = 0, False
     for table, id, path, format in asked:
         if (table, id) not in ready.sounds and path not in ready.broken:
-            if time.monotonic() > until:
+            if stored and time.monotonic() > until:
                 break
             work.take(table, id, path, format)
+            stored = stored or bool(work.prepared.takes)
             ready.sounds.update(work.prepared.takes)
             ready.broken.update(work.prepared.broken)
             work.prepared.takes.clear()

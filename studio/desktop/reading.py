@@ -53,7 +53,6 @@ class VoiceRow:
     prompt_language: str
     instruction: str
     voice: str
-    avatar: str
     speed: float | None
     enabled: bool
 
@@ -128,7 +127,14 @@ class Contents:
 
     def own_ids(self) -> Iterator[str]:
         """Of rows that no other installation has."""
-        rows = (*self.projects, *self.voices, *self.banks, *self.providers, *self.recordings, *self.quick)
+        rows: tuple[_Identified, ...] = (
+            *self.projects,
+            *self.voices,
+            *self.banks,
+            *self.providers,
+            *self.recordings,
+            *self.quick,
+        )
         return (row.id for row in rows if not row.id.startswith(EXAMPLE))
 
 
@@ -185,7 +191,7 @@ def _voices(database: Database) -> Iterator[VoiceRow]:
     columns = (
         *("id", "name", "description", "provider_id", "model_binding_id", "model_name", "task_mode", "ref_audio_path"),
         *("ref_audio_trim_start", "ref_audio_trim_end", "prompt_text", "prompt_lang", "voice_instruction"),
-        *("preset_voice_name", "avatar_path", "speed", "enabled"),
+        *("preset_voice_name", "speed", "enabled"),
     )
     found = [
         VoiceRow(
@@ -201,7 +207,6 @@ def _voices(database: Database) -> Iterator[VoiceRow]:
             prompt_language=row.text("prompt_lang", 35),
             instruction=row.text("voice_instruction"),
             voice=row.text("preset_voice_name", 200),
-            avatar=row.text("avatar_path", LONGEST_PATH),
             speed=row.real("speed"),
             enabled=row.flag("enabled", True),
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from django.contrib.admin.utils import label_for_field
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
@@ -155,7 +156,7 @@ def _character(job: Job, voice: VoiceRow, row: ProviderRow, provider: Provider) 
             job.report.add(What.CHARACTER, voice.name, Verdict.LEFT, reasons(error))
             return None
         character.enabled = False
-        lacking = ", ".join(str(Character._meta.get_field(name).verbose_name) for name in error.message_dict)
+        lacking = ", ".join(str(label_for_field(name, Character)) for name in error.message_dict)
         notes.append(_("Switched off, since it lacks: %s. Enter that, then switch it on.") % lacking)
     character.save()
     job.added(CHARACTERS, voice.id, character)
