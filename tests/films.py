@@ -104,7 +104,7 @@ def packets(path: Path, kind: str = "video", number: int = 0) -> list[Copied]:
         ]
 
 
-def _seconds(time: int | None, packet: av.Packet) -> float | None:
+def _seconds(time: int | None, packet: av.Packet[av.stream.Stream]) -> float | None:
     return None if time is None else float(time * packet.time_base)
 
 

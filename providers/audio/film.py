@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO
 
@@ -129,6 +128,6 @@ def _kept(metadata: dict[str, str]) -> dict[str, str]:
     return {name: value for name, value in metadata.items() if name.lower() not in _NOT_COPIED}
 
 
-def _seconds(packet: Packet) -> float:
+def _seconds(packet: Packet[Stream]) -> float:
     time = packet.dts if packet.dts is not None else packet.pts
-    return float((time or 0) * Fraction(packet.time_base))
+    return float((time or 0) * packet.time_base)
