@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.files import File
 from playwright.sync_api import Locator, Page, expect
 
 from banks.models import Bank, Character
 from providers.models import Provider
 from studio import lines
 from studio.lines import Draft
-from studio.models import Line, Project
+from studio.models import Footage, Line, Project
+from tests import films
 from tests.browser import NARROW, Visitor
 from tests.conftest import add_character
 from tests.sounds import tone, wav_file
@@ -317,3 +320,89 @@ def test_a_phone_has_room_for_it(
     visitor.settle()
     assert violations(page) == []
     visitor.shot(f"dub-wide-{'dark' if dark else 'light'}")
+
+
+def store_footage(project: Project, path: Path, **values: Any) -> Footage:
+    known = {"name": path.name, "size": path.stat().st_size, "duration": 8.0, "duck_db": -20.0, **values}
+    with path.open("rb") as content:
+        return Footage.objects.create(project=project, file=File(content, name=path.name), **known)
+
+
+HEARD = """() => ({
+  time: document.getElementById("nr-footage").currentTime,
+  volume: Math.round(100 * document.getElementById("nr-footage").volume),
+  muted: document.getElementById("nr-footage").muted,
+})"""
+
+
+@pytest.mark.parametrize(("sound", "quiet", "muted"), [("duck", 10, False), ("keep", 100, False), ("off", 100, True)])
+def test_the_dub_is_heard_with_the_recording(
+    visit: Visit,  # noqa: F811
+    film: Project,
+    ann: User,  # noqa: F811
+    alloy: Character,
+    tmp_path: Path,
+    sound: str,
+    quiet: int,
+    muted: bool,
+) -> None:
+    (line, _later) = timed(film, (3000, 4000), (4000, 6000), character_id=alloy.pk)
+    recorded = tmp_path / "recorded.wav"
+    recorded.write_bytes(wav_file(tone(24_000, 8.0), 24_000))
+    footage = store_footage(film, recorded, sound=sound)
+    page = open_film(visit(ann), film)
+    page.get_by_role("button", name="Generate 2 missing").click()
+    expect(page.locator("#nr-summary").get_by_text("2 of 2 lines done")).to_be_visible()
+    cue(page, "Line 1.").focus()
+    page.keyboard.press(" ")
+    expect(cue(page, "Line 1.")).to_have_class(re.compile("nr-cue-heard"))
+    heard = page.evaluate(HEARD)
+    assert (heard["volume"], heard["muted"]) == (quiet, muted) and 3 <= heard["time"] < 5.5
+    # A second and a half in a second: as fast as is allowed, and still too long.
+    expect(cue(page, "Line 2.")).to_have_class(re.compile("nr-cue-heard"))
+    page.wait_for_function("!document.querySelector('.nr-cue-heard')")
+    assert page.evaluate(HEARD)["volume"] == 100, "behind the speech the recording is as loud as it was"
+    page.get_by_role("button", name="Pause the dub").click()
+    expect(page.locator("#nr-footage")).to_have_js_property("paused", True)
+    page.locator(".nr-time-scroll").click(position={"x": 61, "y": 10})
+    page.wait_for_function("Math.abs(document.getElementById('nr-footage').currentTime - 1) < 0.1")
+    assert violations(page) == []
+    footage.delete()
+
+
+def test_a_recording_that_the_browser_does_not_know_is_left_out(
+    visit: Visit,  # noqa: F811
+    film: Project,
+    ann: User,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    timed(film, (100, 600))
+    broken = tmp_path / "film.mkv"
+    broken.write_bytes(b"\x1aE\xdf\xa3" + bytes(2000))
+    footage = store_footage(film, broken, frame_rate=25.0)
+    page = open_film(visit(ann), film)
+    expect(page.get_by_text("This browser can’t play the recording")).to_be_visible()
+    page.get_by_role("button", name="Play the dub").click()
+    expect(page.locator(".nr-time-clock")).not_to_have_text("0:00:00.0")
+    expect(page.locator("#nr-timeline")).to_have_attribute("data-nr-playing", "no")
+    footage.delete()
+
+
+def test_a_film_plays_in_the_page(
+    visit: Visit,  # noqa: F811
+    film: Project,
+    ann: User,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    timed(film, (1000, 2000))
+    footage = store_footage(film, films.film(tmp_path, 8, container="webm"), frame_rate=10.0)
+    visitor = visit(ann)
+    page = open_film(visitor, film)
+    page.wait_for_function("document.getElementById('nr-footage').readyState >= 2")
+    cue(page, "Line 1.").focus()
+    page.keyboard.press(" ")
+    page.wait_for_function("document.getElementById('nr-footage').currentTime > 1.2")
+    page.keyboard.press(" ")
+    assert violations(page) == []
+    visitor.shot("dub-film")
+    footage.delete()
