@@ -22,7 +22,8 @@ from studio.readings import entries_of, next_reading, store
 from studio.speaker_prompt import Proposal
 from studio.suggestions import plans
 from tests.conftest import add_character
-from tests.studio import somebody
+from tests.projects import address
+from tests.studio import browser_of, somebody
 from tests.suggestions import SECRET, STORY, ended, forget_usage, reader, set_up, started, suggested, written
 from tests.test_api_streams import eventually
 from tests.upstreams.chat_model import ChatModelUpstream
@@ -273,13 +274,13 @@ def _was_asked(times: int, upstream: ChatModelUpstream) -> bool:
 
 def test_what_waits_for_the_administrators_limit_says_so(server: str, script: Project, ann: User) -> None:
     written(script, *(f"“Speech number {number},” said Anna." for number in range(40)))
-    with reader(window_characters=500, requests_per_minute=1) as upstream:
-        run = started(script, ann)
-        eventually(lambda: "requests per minute" in suggester.waits(SuggestionRun.objects.get(pk=run.pk)))
+    with reader(window_characters=500, requests_per_minute=1) as upstream, browser_of(ann, server) as browser:
+        page = address(script, f"suggestions/{started(script, ann).pk}/")
+        eventually(lambda: "requests per minute" in browser.get(page).text)
         assert len(upstream.requests) == 1
         suggestions.cancel(script)
         eventually(lambda: _open_readers() == 0)
-        assert suggester.waits(SuggestionRun.objects.get(pk=run.pk)) == ""
+        assert "requests per minute" not in browser.get(page).text
 
 
 def test_what_is_used_counts_in_the_ledger_as_no_providers(server: str, script: Project, ann: User) -> None:
