@@ -89,7 +89,7 @@ class CoverField(PictureField):
         super().__init__(
             limit=COVER_BYTES,
             read=cover_image,
-            label=gettext_lazy("Cover"),
+            label=gettext_lazy("Picture"),
             help_text=gettext_lazy("PNG, JPEG, WebP or GIF, at most 10 MB. It is scaled down to 1200 pixels."),
             **kwargs,
         )

@@ -19,9 +19,10 @@ from unfold.widgets import (
     UnfoldBooleanWidget,
 )
 
-from studio.books import MOST_TEXT_BYTES, Book, is_epub, read_book
+from studio.books import MOST_TEXT_BYTES, read_book
 from studio.chapters import Headings, Source, divided
 from studio.decoding import ENCODINGS, TextFileError, decode
+from studio.epub import Book, is_epub
 from studio.import_drafts import DraftFile
 from studio.kinds import kinds
 from studio.models import LONGEST_LINE, Project

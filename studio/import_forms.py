@@ -16,8 +16,9 @@ from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from banks.uploads import UploadWidget, too_large
-from studio.books import MARKDOWN, MOST_EPUB_BYTES, MOST_TEXT_BYTES, is_epub, read_book
+from studio.books import MARKDOWN, MOST_EPUB_BYTES, MOST_TEXT_BYTES, read_book
 from studio.decoding import TextFileError, UnknownEncoding, decode
+from studio.epub import is_epub
 from studio.import_drafts import DraftFile
 from studio.natural_order import natural_key
 

@@ -198,14 +198,14 @@ def test_a_book_carries_its_author_and_its_cover(
 ) -> None:
     voiced(script, ann, heart, "One.", "Two.")
     export = made(exports.ask(script, ann, ExportOptions(What.AUDIO, format)))
-    with av.open(io.BytesIO(content(export))) as container:
+    with av.open(io.BytesIO(content(export)), "r") as container:
         assert container.metadata["artist"] == "ann" and not container.streams.video, "the owner's name where none is"
     cover = cover_image(picture(size=(200, 300)))
     script.cover.save(cover.name or "", cover, save=False)
     script.name, script.author = "The Rain", "Eve Author"
     script.save()
     export = made(exports.ask(script, ann, ExportOptions(What.AUDIO, format)))
-    with av.open(io.BytesIO(content(export))) as container:
+    with av.open(io.BytesIO(content(export)), "r") as container:
         assert (container.metadata["title"], container.metadata["artist"]) == ("The Rain", "Eve Author")
         (stream,) = container.streams.video
         assert (stream.width, stream.height) == (200, 300)
