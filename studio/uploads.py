@@ -71,7 +71,7 @@ def begin(project: Project, owner: Any, name: str, size: int) -> Upload:
         made = Upload.objects.create(project=project, owner=owner, name=name, size=size)
         with files.storage_errors():
             made.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            made.path.open("xb", opener=_private).close()
+            open(made.path, "xb", opener=_private).close()
     return made
 
 

@@ -33,7 +33,7 @@ def film(
     level: float = 0.1,
     every: float = 1.0,
 ) -> Path:
-    """`level` is that of a tone of 220 Hz; a click stands at each multiple of `every` seconds."""
+    """`level` is that of a tone of 220 Hz, on a little noise; a click stands at each multiple of `every` seconds."""
     path = folder / f"{name}.{container}"
     muxer, codec, encoder = CODECS[container]
     with av.open(str(path), "w", format=muxer) as made:
@@ -43,7 +43,8 @@ def film(
         picture.width, picture.height, picture.pix_fmt = SIZE, SIZE, "yuv420p"
         if codec == "libx264":
             picture.options = {"preset": "ultrafast", "bf": "2"}
-        track = made.add_stream(encoder, RATE, layout="stereo") if sound else None
+        quick = {"aac_coder": "fast"} if encoder == "aac" else {}
+        track = made.add_stream(encoder, RATE, quick, layout="stereo") if sound else None
         assert track is None or isinstance(track, AudioStream)
         if track is not None:
             track.metadata.update({"language": "eng", "title": "English"})
@@ -67,7 +68,9 @@ def _clock(number: int) -> NDArray[np.uint8]:
 
 def _sound(number: int, level: float, every: float) -> av.AudioFrame:
     moments = (np.arange(_PIECE) + number * _PIECE) / RATE
+    # ffmpeg's encoder of AAC thinks about pure tones for a long time.
     samples = level * np.sin(2 * np.pi * 220 * moments) + 0.5 * ((moments % every) < 0.001)
+    samples += np.random.default_rng(number).normal(0, 0.01, _PIECE)
     frame = av.AudioFrame.from_ndarray(np.stack([samples, samples]).astype(np.float32), "fltp", "stereo")
     frame.sample_rate, frame.pts, frame.time_base = RATE, number * _PIECE, Fraction(1, RATE)
     return frame
@@ -101,14 +104,15 @@ def packets(path: Path, kind: str = "video", number: int = 0) -> list[Copied]:
         ]
 
 
-def _seconds(time: int | None, packet: av.Packet) -> float | None:
+def _seconds(time: int | None, packet: av.Packet[av.stream.Stream]) -> float | None:
     return None if time is None else float(time * packet.time_base)
 
 
 def sound(path: Path, number: int = 0) -> NDArray[np.float64]:
     """The left side of a track at 48 kHz, each sample at its time."""
     with av.open(str(path)) as media:
-        resampler = av.AudioResampler("fltp", "stereo", RATE)
+        # Going from one side to two would make it softer.
+        resampler = av.AudioResampler("fltp", media.streams.audio[number].codec_context.layout.name, RATE)
         pieces: list[NDArray[np.float32]] = []
         first: float | None = None
         for frame in media.decode(audio=number):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO
 
@@ -26,7 +25,7 @@ _COPIED = ("video", "audio", "subtitle")
 _NOT_COPIED = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration")
 # So far the new track is written ahead of the others.
 _AHEAD_SECONDS = 0.5
-_BIT_RATE_A_CHANNEL = 96_000
+_BIT_RATES = {1: 96_000, 2: 160_000}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +116,7 @@ class FilmWriter:
         codec = "libopus" if self._film.is_matroska else "aac"
         track = made.add_stream(codec, self._shape.sample_rate, layout=self._shape.layout)
         assert isinstance(track, AudioStream)
-        track.codec_context.bit_rate = _BIT_RATE_A_CHANNEL * self._shape.channels
+        track.codec_context.bit_rate = _BIT_RATES[self._shape.channels]
         track.metadata["title"] = self._label.title
         if language := three_letters(self._label.language, bibliographic=self._film is not Film.MP4):
             track.metadata["language"] = language
@@ -129,6 +128,6 @@ def _kept(metadata: dict[str, str]) -> dict[str, str]:
     return {name: value for name, value in metadata.items() if name.lower() not in _NOT_COPIED}
 
 
-def _seconds(packet: Packet) -> float:
+def _seconds(packet: Packet[Stream]) -> float:
     time = packet.dts if packet.dts is not None else packet.pts
-    return float((time or 0) * Fraction(packet.time_base))
+    return float((time or 0) * packet.time_base)
