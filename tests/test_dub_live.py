@@ -91,7 +91,7 @@ def test_more_changes_than_are_named_have_all_cues_read_again(
     with socket(server, signed_in(ann), address(film)) as made:
         page = Page(made, made_lines[:1])
         page.until(lambda page: page.cues)
-        on_server(lines.retime, film, {line.pk: (line.start_ms + 1, line.end_ms) for line in made_lines})
+        on_server(lines.retime, film, {line.pk: (100 * at + 1, 100 * at + 50) for at, line in enumerate(made_lines)})
         page.until(lambda page: page.renewed)
 
 

@@ -147,7 +147,7 @@ def test_times_that_somebody_else_changed_stay(film: Project) -> None:
     lines.retime(film, {first.pk: (100, 1000)})
     was = {first.pk: (0, 1000), second.pk: (2000, 3000), 99: (0, 1)}
     new = {first.pk: (500, 900), second.pk: (2500, 3000), 99: (5, 6)}
-    assert lines.retime(film, new, was) == {first.pk: (100, 1000), 99: (None, None)}  # type: ignore[arg-type]
+    assert lines.retime(film, new, was) == {first.pk: (100, 1000), 99: (None, None)}
     assert times(film) == [(100, 1000), (2500, 3000)]
 
 
