@@ -42,6 +42,7 @@ SMALL = Settings(
     tickets=(20,),
     answers=200,
     export_hours=0.01,
+    dub_hours=0.01,
     installation="small",
 )
 WAIT_SECONDS = 120
