@@ -131,8 +131,9 @@ def _dub(container: Film, hours: float) -> Dubbing:
         source, parts, process = film(folder, container, hours), source_files(folder), psutil.Process()
         starts = np.arange(0.5, hours * 3600 - CUE_SECONDS, CUE_SECONDS)
         speeches = [
+            # Counted from the end: the last is a WAV that is not stretched, whose click is where it is said to be.
             Speech(parts[number % len(parts)], float(start), 1.2 if number % 3 == 1 else 1.0)
-            for number, start in enumerate(starts)
+            for number, start in zip(range(len(starts) - 1, -1, -1), starts, strict=True)
         ]
         before, began = process.memory_info().rss, time.process_time()
         dub = Dub(speeches, Background(source, probe_footage(source), -12.0))

@@ -189,6 +189,17 @@ def test_exports(small: Stage) -> None:
     assert {len(row) for row in rows} == {len(heading)}
 
 
+def test_dubs(small: Stage) -> None:
+    dubbings = measure_dub.measure(small)
+    assert [dubbing.container for dubbing in dubbings] == ["mp4", "mkv"]
+    for dubbing in dubbings:
+        assert dubbing.hours == pytest.approx(SMALL.dub_hours, rel=0.2) and dubbing.cues > 4
+        assert 0 < dubbing.before <= dubbing.memory
+        assert abs(dubbing.drift) < 0.02 and dubbing.cpu > 0
+    heading, *rows = table_rows(measure_dub.table(dubbings))
+    assert {len(row) for row in rows} == {len(heading)}
+
+
 def test_jains_index() -> None:
     (scenario, *_) = measure_fairness.scenarios(40)
     assert measure_fairness.Shares(scenario, [[0.1] * 4] * 10, []).jain == 1
