@@ -393,6 +393,25 @@ class TestAudio:
         assert Line.objects.get(text=HOUSE).take.format == Project.objects.get(name="Narration").format  # type: ignore[union-attr]
         assert_heard(HOUSE, file_of(Take.objects.get(text=HOUSE)))
 
+    def test_recordings_of_characters_may_come_another_time(
+        self, owner: User, path: Path, sounds: FolderSounds
+    ) -> None:
+        bring(path, FolderSounds(None), Options(owner))
+        man = Character.objects.get(name="Old man")
+        assert man.reference is None and not man.enabled
+        seen = look(path, sounds, Options(owner))
+        report = bring(path, sounds, Options(owner))
+        assert report == seen
+        man.refresh_from_db()
+        assert man.reference is not None and man.reference.duration == pytest.approx(1.0)
+        notes = entry(report, What.CHARACTER, "Old, man").notes
+        assert notes == ["Its recording is here now. It can be switched on."]
+        assert Character.objects.get(name="Reader").reference == ReferenceAudio.objects.get(name="Reader")
+        Character.objects.filter(pk=man.pk).update(reference=None)
+        assert bring(path, sounds, Options(owner)).is_empty
+        man.refresh_from_db()
+        assert man.reference is None
+
     def test_quick_takes_come_to_stay(self, owner: User, path: Path, sounds: FolderSounds) -> None:
         bring(path, sounds, Options(owner))
         quick = Take.objects.get(text=TRAIN)

@@ -30,7 +30,7 @@ from tests.desktop import FOX, audio_folder, database, zipped
 from tests.hearing import assert_heard
 from tests.people import client_of, member
 from tests.projects import PROJECTS, said
-from tests.studio import clear_files, file_of, stored
+from tests.studio import browser_of, clear_files, file_of, stored
 
 pytestmark = pytest.mark.django_db
 PAGE = "/studio/desktop/"
@@ -188,6 +188,16 @@ class TestPage:
         housekeeping.sweep()
         assert held() == []
         assert "Database" in said(client.get(PAGE))
+
+
+def test_a_body_larger_than_other_pages_take_reaches_the_page(server: str) -> None:
+    """On the server as it runs."""
+    with browser_of(member(Role.ADMINISTRATOR), server) as browser:
+        token = browser.get(PAGE).text.split('name="csrfmiddlewaretoken" value="')[1].split('"')[0]
+        sent = {"csrfmiddlewaretoken": token, "begin": ""}
+        files = {"database": ("neiroha.db", bytes(40 * 1024**2))}
+        answer = browser.post(PAGE, data=sent, files=files, headers={"Referer": server}, follow_redirects=True)
+    assert answer.status_code == 200 and "This is not an SQLite database." in answer.text
 
 
 def run(*arguments: object) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from django.utils.translation import gettext as _
 
-from banks.models import ReferenceAudio
+from banks.models import Character, ReferenceAudio
 from banks.recordings import REFERENCE_SECONDS, cut
 from banks.storage import private_storage
 from providers.audio import decode, encode, is_foreign, sniff, to_reference_wav, to_wav
@@ -158,8 +158,7 @@ class _Work:
         for one in contents.recordings:
             self._recording(RECORDINGS, one.id, one.path, (None, None))
         for voice in contents.voices:
-            comes = self._known.verdict(CHARACTERS, voice.id) is Verdict.NEW
-            if comes and shared_recording(contents, self._known, voice) is None:
+            if self._lacks_recording(voice) and shared_recording(contents, self._known, voice) is None:
                 self._recording(OWN_RECORDING, voice.id, voice.recording, voice.trim)
         for table, id, path, format in self.takes(contents):
             self.take(table, id, path, format)
@@ -178,6 +177,13 @@ class _Work:
             there = self._known.verdict(table, line.id) is not Verdict.GONE
             if line.audio and there and self._known.verdict(audio_of(table), line.id) is Verdict.NEW:
                 yield line.id, line.audio
+
+    def _lacks_recording(self, voice: VoiceRow) -> bool:
+        verdict = self._known.verdict(CHARACTERS, voice.id)
+        if verdict is Verdict.HERE:
+            pk = self._known.object_id(CHARACTERS, voice.id)
+            return Character.objects.filter(pk=pk, reference=None).exists()
+        return verdict is Verdict.NEW
 
     def _format(self, project: ProjectRow) -> AudioFormat:
         """That of a project that is here; for a new one what all its files are in, else one that loses nothing."""

@@ -118,7 +118,8 @@ class Report:
 
     @property
     def missing(self) -> list[str]:
-        return [path for entry in self.entries for path in entry.missing]
+        """Each once."""
+        return list(dict.fromkeys(path for entry in self.entries for path in entry.missing))
 
     @property
     def is_empty(self) -> bool:

@@ -127,7 +127,8 @@ def bring_characters(job: Job, providers: dict[str, Provider]) -> dict[str, Char
         if verdict is Verdict.HERE:
             found[voice.id] = Character.objects.get(pk=job.known.object_id(CHARACTERS, voice.id))
         if verdict is not Verdict.NEW:
-            job.report.add(What.CHARACTER, voice.name, verdict, _archived(found.get(voice.id)))
+            here = found.get(voice.id)
+            job.report.add(What.CHARACTER, voice.name, verdict, _archived(here), _late_recording(job, voice, here))
         elif voice.provider not in providers:
             job.report.add(What.CHARACTER, voice.name, Verdict.LEFT, _("Its provider is left out, or is not here."))
         else:
@@ -152,7 +153,7 @@ def _character(job: Job, voice: VoiceRow, row: ProviderRow, provider: Provider) 
     try:
         character.full_clean()
     except ValidationError as error:
-        if not set(error.message_dict) <= unread_never(provider, character.task_mode):
+        if not set(error.message_dict) <= needed_fields(provider, character.task_mode):
             job.report.add(What.CHARACTER, voice.name, Verdict.LEFT, reasons(error))
             return None
         character.enabled = False
@@ -166,7 +167,20 @@ def _character(job: Job, voice: VoiceRow, row: ProviderRow, provider: Provider) 
     return character
 
 
-def unread_never(provider: Provider, task_mode: str) -> set[str]:
+def _late_recording(job: Job, voice: VoiceRow, character: Character | None) -> str:
+    """One that was missing when the character came, and that has none since."""
+    if character is None or character.reference_id is not None:
+        return ""
+    came_now = _recording_key(job, voice) in job.prepared.recordings
+    if not came_now or "reference" in unread_fields(character.provider, character.task_mode):
+        return ""
+    character.reference = _own_recording(job, voice)
+    character.prompt_text = character.prompt_text or voice.prompt_text
+    character.save(update_fields=["reference", "prompt_text", "updated_at"])
+    return _("Its recording is here now.") + ("" if character.enabled else " " + _("It can be switched on."))
+
+
+def needed_fields(provider: Provider, task_mode: str) -> set[str]:
     """The fields that a character must have in this mode: one that lacks them can be kept, switched off."""
     return set(provider.adapter_class.capabilities.task_modes[TaskMode(task_mode)].required)
 
@@ -192,13 +206,19 @@ def _new_character(voice: VoiceRow, row: ProviderRow, provider: Provider) -> Cha
     )
 
 
-def _own_recording(job: Job, voice: VoiceRow) -> ReferenceAudio | None:
+def _recording_key(job: Job, voice: VoiceRow) -> tuple[str, str]:
+    """Where a voice's recording is from."""
     shared = shared_recording(job.contents, job.known, voice)
-    table, id = (OWN_RECORDING, voice.id) if shared is None else (RECORDINGS, shared.id)
+    return (OWN_RECORDING, voice.id) if shared is None else (RECORDINGS, shared.id)
+
+
+def _own_recording(job: Job, voice: VoiceRow) -> ReferenceAudio | None:
+    table, id = _recording_key(job, voice)
     recording = job.prepared.recordings.get((table, id))
     if recording is not None:
         if recording.pk is None:
             _store(job, table, voice, recording, transcript=voice.prompt_text, language=voice.prompt_language)
+            job.report.add(What.RECORDING, voice.name, Verdict.NEW, _consent())
         return recording
     if job.known.verdict(table, id) is Verdict.HERE:
         return ReferenceAudio.objects.get(pk=job.known.object_id(table, id))
