@@ -106,7 +106,8 @@ def film(folder: Path, container: Film, hours: float) -> Path:
     short, path = folder / f"reel.{container}", folder / f"film.{container}"
     reel(short, container, seconds)
     with av.open(str(path), "w", format=container.muxer) as made:
-        copies, last = [], dict[int, int]()
+        copies: list[av.stream.Stream] = []
+        last: dict[int, int] = {}
         for number in range(round(hours * 3600 / seconds)):
             with av.open(str(short)) as media:
                 copies = copies or [made.add_stream_from_template(one, opaque=True) for one in media.streams]

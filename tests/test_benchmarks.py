@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from benchmarks import (
+    measure_dub,
     measure_embedded,
     measure_export,
     measure_fairness,
