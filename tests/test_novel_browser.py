@@ -100,6 +100,7 @@ def test_a_book_from_nothing_to_its_lines(visit: Visit) -> None:
     expect(preview.get_by_text("Pattern of headings: Enter a pattern.")).to_be_visible()
     page.get_by_label("Headings such as").check()
     expect(preview.get_by_text("8 lines")).to_be_visible()
+    expect(preview.get_by_label("A Book by Ann Author")).to_be_checked()
     visitor.shot("novel-cut")
     assert violations(page) == []
     page.get_by_role("button", name="Import").click()

@@ -215,6 +215,14 @@ def test_bad_choices_are_told_at_their_fields(
     assert not novel.lines.exists()
 
 
+def test_what_was_chosen_outlives_a_bad_pattern(client: Client, novel: Project) -> None:
+    begin(client, novel, ("book.epub", epub()))
+    chosen = {"speaker": ["Narrator", "Dialogue"], "character": ["7", ""], "left_out": ["0 The <Rain>"]}
+    page = said(look(client, novel, quote_pattern="(", **chosen))
+    for name, value in (("speaker", "Dialogue"), ("character", "7"), ("left_out", "0 The &lt;Rain&gt;")):
+        assert f'<input type="hidden" name="{name}" value="{value}">' in page
+
+
 def test_what_does_not_count_is_not_complained_about(client: Client, novel: Project) -> None:
     client.post(address(novel, "import/"), {"text": "One.", "begin": ""})
     idle = {"heading_pattern": "(", "pattern": "(", "voices": "", "quote_pattern": "(", "narrator": "", "marks": ["x"]}

@@ -31,6 +31,8 @@ SHOWN_LINES = 20
 # Names that are asked for here; the page of the cast has them all.
 MOST_NAMES = 50
 MOST_CHAPTERS = 500
+# What a preview asks for.
+CHOICES = ("speaker", "character", "no_name", "left_out")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,8 @@ def _untouched(form: CutForm) -> QueryDict:
 def _preview(project: Project, form: CutForm, data: QueryDict) -> dict[str, Any]:
     made = form.plan
     if made is None:
-        return {"plan": None}
+        # What was chosen comes back with the next plan.
+        return {"plan": None, "kept": [(name, value) for name in CHOICES for value in data.getlist(name)]}
     known, choices = known_cast(project, made.speakers), CharacterChoices(project.bank)
     cast = known | _chosen(data)
     speakers = sorted(made.speakers, key=lambda name: (name in known, -made.speakers[name]))

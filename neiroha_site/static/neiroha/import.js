@@ -11,7 +11,7 @@ document.addEventListener("DOMContentLoaded", () => {
   if (!form) return;
   const preview = document.getElementById("nr-preview");
   const look = form.querySelector("[name=look]");
-  let timer = 0, request = null;
+  let timer = 0, request = null, isOpen = false;
   look.hidden = true;
 
   async function renew() {
@@ -26,9 +26,9 @@ document.addEventListener("DOMContentLoaded", () => {
       content.id = preview.id;
       content.className = preview.className;
       content.innerHTML = await answer.text();
-      for (const details of content.querySelectorAll("details")) {
-        details.open = Boolean(preview.querySelector("details")?.open);
-      }
+      const list = preview.querySelector("details");
+      if (list) isOpen = list.open;
+      for (const details of content.querySelectorAll("details")) details.open = isOpen;
       Idiomorph.morph(preview, content, { morphStyle: "outerHTML" });
     } catch (error) {
       if (error.name !== "AbortError") look.hidden = false;
