@@ -124,7 +124,7 @@ def _facts(export: Export, options: ExportOptions) -> Iterable[str]:
     if options.what is not What.FILES and not kind(export.project.kind).timed:
         yield _("pauses %(gap)d and %(chapter)d ms") % {"gap": options.gap_ms, "chapter": options.chapter_gap_ms}
     if options.what is What.VIDEO:
-        yield options.track.label
+        yield str(options.track.label)
     if options.what in (What.AUDIO, What.VIDEO):
         yield _("loudness as it is") if options.loudness is None else _("%s LUFS") % f"{options.loudness:g}"
     yield _("only current audio") if options.only_done else ""
