@@ -22,59 +22,38 @@ CONTROLS = "\x07\x1b[31m\u202ea\u2028\ufffe\r\nX-Injected: yes"
 NOT_UTF8 = b"\xff\xfe\xed\xa0\x80\xc0\xaf"
 NESTED = "[" * 50_000
 BEYOND = "9" * 40
-TEXTS: dict[str, list[Sent]] = {
-    "nothing": [],
-    "empty": [""],
-    "blank": [" \t\u3000\r\n"],
-    "huge": [LONG],
-    "markup": [MARKUP],
-    "NUL": [NUL],
-    "controls": [CONTROLS],
-    "no UTF-8": [NOT_UTF8],
-    "nested": [NESTED],
-    "negative": ["-1"],
-    "no number": ["NaN"],
-    "infinite": ["1e999"],
-    "beyond 64 bits": [BEYOND],
-    "other digits": ["٣²"],
-    "twice": ["1", MARKUP],
-}
-SHARP = {
-    "number": ("empty", "no number", "infinite", "beyond 64 bits", "negative"),
-    "typed": ("empty", "huge", "markup", "NUL"),
-    "chosen": ("nothing", "beyond 64 bits", "other digits", "markup"),
-    "ticked": ("twice", "nothing"),
-}
+NOTHING: list[Sent] = []
+ROUNDS = 8
+# What each kind of field gets in each round.
+NUMBERS = ["", "NaN", "1e999", BEYOND, "-1", NUL, "٣²", MARKUP]
+TYPED = ["", LONG, MARKUP, NUL, CONTROLS, NOT_UTF8, NESTED, " \t\u3000\r\n"]
+CHOSEN = [None, BEYOND, MARKUP, NUL, "²", "-1", NOT_UTF8, LONG]
 
 
-def sharp(field: Field) -> dict[str, list[Sent]]:
-    """The values that go through the field's own parsing rather than around it."""
+def hostile(field: Field, turn: int) -> list[Sent]:
+    """All that is sent for the field in this round; None leaves it out."""
     if field.kind == "file":
-        return files(field)
-    kind = field.kind if field.kind == "number" else "typed" if field.typed else "chosen"
-    names = SHARP["ticked" if field.kind == "checkbox" else kind]
-    return {name: TEXTS[name] for name in names}
+        return [files()[turn]]
+    values = NUMBERS if field.kind == "number" else TYPED if field.typed else CHOSEN
+    value = values[turn]
+    if value is None:
+        return []
+    # Twice is what no single choice expects.
+    return [*field.options[:2], value] if field.kind in ("checkbox", "radio") else [value]
 
 
-def files(field: Field) -> dict[str, list[Sent]]:
-    """None of them is what any field asks for; the longest names and wrong types are told by nothing but content."""
+def files() -> list[Sent]:
+    """None of them is what any field asks for: only the content tells."""
     contents = {
-        "an empty file": b"",
-        "garbage": bytes(range(256)) * 8,
-        "a page": b"<html><script>alert(1)</script>",
-        "a drawing that runs": b'<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"/>',
-        "half a recording": recording()[:60],
-        "half a picture": picture((40, 40))[:50],
-        "half an archive": _zip()[:40],
-        "an archive that climbs": _zip(),
-        "NUL and no UTF-8": b"\x00\xff" * 50,
+        "empty.wav": b"",
+        "page.wav": b"<html><script>alert(1)</script>",
+        "drawing.png": b'<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"/>',
+        "half.wav": recording()[:60],
+        "half.png": picture((40, 40))[:50],
+        f"../../{MARKUP}{'x' * 500}.zip": _zip()[:40],
+        "climbing.zip": _zip(),
     }
-    found: dict[str, list[Sent]] = {
-        what: [SimpleUploadedFile(f"{what}.wav", content, "audio/wav")] for what, content in contents.items()
-    }
-    found["a bad name"] = [SimpleUploadedFile(f"../../{MARKUP}{'x' * 500}.png", b"\x89PNG", "image/png")]
-    found["words"] = [MARKUP]
-    return found
+    return [MARKUP, *(SimpleUploadedFile(name, content) for name, content in contents.items())]
 
 
 def _zip() -> bytes:

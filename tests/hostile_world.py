@@ -35,7 +35,7 @@ from studio.export_options import ExportOptions, What
 from studio.models import Export, Project, ProjectPronunciation, Take, TakeState
 from tests.admin_pages import recording
 from tests.conftest import add_character
-from tests.html_forms import Form, Page, page_of
+from tests.html_forms import Field, Form, Page, page_of
 from tests.people import PASSWORD, member
 from tests.projects import voiced
 from tests.studio import done, queued
@@ -215,7 +215,7 @@ def discover(world: World) -> None:
     shapes: set[Any] = set()
     for client, seeds in ((world.client, world.seeds), (world.stranger, world.strangers_seeds)):
         for page in _pages(client, seeds):
-            for form in (one for each in page.forms for one in _by_target(each)):
+            for form in (*(one for each in page.forms for one in _by_target(each)), *_by_script(page)):
                 name = name_of(form.action)
                 like = (name, frozenset(map(shape, form.fields)), frozenset(button.name for button in form.buttons))
                 if like not in shapes:
@@ -235,6 +235,28 @@ def _by_target(form: Form) -> Iterator[Form]:
         yield Form(form.page, {**form.attrs, "action": target}, form.fields, buttons)
 
 
+def _by_script(page: Page) -> Iterator[Form]:
+    """What the page's scripts post."""
+    for element in page.elements:
+        form = next((one for one in page.forms if one.attrs == element.attrs), None)
+        biggest = max(page.forms, key=lambda one: len(one.fields), default=None)
+        for name, address in element.attrs.items():
+            if name not in _POSTED or not address.startswith("/"):
+                continue
+            fields = {}
+            if name == "data-nr-order-url":
+                rows = [one.attrs["data-nr-order"] for one in page.elements if "data-nr-order" in one.attrs]
+                fields = {"pk": Field("pk", "hidden", {}, rows)}
+            elif name == "data-nr-preview" and form:
+                fields = form.fields
+            elif name == "data-nr-check" and biggest:
+                fields = {key: field for key, field in biggest.fields.items() if field.kind != "file"}
+            yield Form(page.address, {"method": "post", "action": address.replace("/0/", "/1/")}, fields)
+
+
+_POSTED = frozenset(
+    {"data-nr-order-url", "data-nr-check", "data-nr-listen", "data-nr-address", "data-nr-transcribe", "data-nr-preview"}
+)
 # Of the queries of links, those that lead to another form.
 _LEADING = frozenset({"kind", "provider", "edit", "insert", "archived"})
 _MOST_ALIKE = 2
