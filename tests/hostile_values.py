@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 import zipfile
 
-
-
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 from tests.admin_pages import picture, recording
@@ -15,7 +13,9 @@ from tests.html_forms import Field
 type Sent = str | bytes | SimpleUploadedFile
 
 INJECTED = "nr-injected"
-MARKUP = f"\"'><{INJECTED} {INJECTED}=\"1\">&amp;</script></textarea></title><script {INJECTED}>%s %(a)d {{0.x}} {{{{ 1 }}}}"
+MARKUP = (
+    f'"\'><{INJECTED} {INJECTED}="1">&amp;</script></textarea></title><script {INJECTED}>%s %(a)d {{0.x}} {{{{ 1 }}}}'
+)
 LONG = "ä" * 120_000
 NUL = "a\x00b"
 CONTROLS = "\x07\x1b[31m\u202ea\u2028\ufffe\r\nX-Injected: yes"

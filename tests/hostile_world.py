@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter, deque
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,10 +24,8 @@ from django.utils.http import urlsafe_base64_encode
 from api.models import ApiKey, RequestLog
 from banks.export_bank import export_bank
 from banks.models import Bank, Character, Pronunciation, ReferenceAudio
-from neiroha_site.first_run import SetupToken
 from neiroha_site.guessing import attempt, for_account
 from neiroha_site.roles import Role
-from providers import adapters
 from providers.models import CatalogueModel, CatalogueVoice, Provider
 from providers.versions import bump
 from studio.export_options import ExportOptions, What
@@ -36,10 +33,9 @@ from studio.models import Export, Project, ProjectPronunciation, Take, TakeState
 from tests.admin_pages import recording
 from tests.conftest import add_character
 from tests.html_forms import Field, Form, Page, page_of
-from tests.people import PASSWORD, member
+from tests.people import client_of, member
 from tests.projects import voiced
 from tests.studio import done, queued
-from tests.upstreams.neiroha_backend import BackendUpstream
 
 SETUP = "/setup?token="
 # Which a person is led to by more than a link.
@@ -52,6 +48,7 @@ class World:
 
     client: Client
     stranger: Client
+    outsiders: dict[str, Client]
     seeds: list[str]
     strangers_seeds: list[str]
     forms: dict[str, list[tuple[Client, Form]]] = field(default_factory=dict)
@@ -60,8 +57,7 @@ class World:
 
 def built(upstream: str) -> World:
     admin = member(Role.ADMINISTRATOR, "ada")
-    for role in (Role.PRODUCER, Role.VIEWER):
-        member(role)
+    outsiders = {role.value: client_of(member(role)) for role in (Role.PRODUCER, Role.VIEWER)}
     Group.objects.create(name="Further")
     _paused(member(Role.PRODUCER, "paused"))
     voxcpm = Provider.objects.create(name="House", kind="voxcpm", base_url=upstream, position=0, timeout_seconds=5)
@@ -75,13 +71,12 @@ def built(upstream: str) -> World:
     ApiKey.objects.issue(name="Robot", owner_id=admin.pk)
     RequestLog.objects.create(at=timezone.now(), request_id="one", method="POST", path="/v1/audio/speech", status=200)
     _studio(admin, bank, heart)
-    client, stranger = Client(), Client()
-    client.force_login(admin)
+    client, stranger = client_of(admin), Client()
     _half_imported(client, bank)
     person = User.objects.create(username="new")
     account = urlsafe_base64_encode(force_bytes(person.pk))
     link = reverse("admin:choose_password", args=[account, default_token_generator.make_token(person)])
-    return World(client, stranger, [*SEEDS, *_rare()], ["/admin/login/", link])
+    return World(client, stranger, {**outsiders, "nobody": Client()}, [*SEEDS, *_rare()], ["/admin/login/", link])
 
 
 def _rare() -> list[str]:
@@ -214,7 +209,7 @@ def discover(world: World) -> None:
     """Walks over all pages by their links and fills in the world's forms, one of each shape."""
     shapes: set[Any] = set()
     for client, seeds in ((world.client, world.seeds), (world.stranger, world.strangers_seeds)):
-        for page in _pages(client, seeds):
+        for page in pages(client, seeds):
             for form in (*(one for each in page.forms for one in _by_target(each)), *_by_script(page)):
                 name = name_of(form.action)
                 like = (name, frozenset(map(shape, form.fields)), frozenset(button.name for button in form.buttons))
@@ -262,7 +257,7 @@ _LEADING = frozenset({"kind", "provider", "edit", "insert", "archived"})
 _MOST_ALIKE = 2
 
 
-def _pages(client: Client, seeds: list[str]) -> Iterator[Page]:
+def pages(client: Client, seeds: list[str]) -> Iterator[Page]:
     waiting, known, visits = deque(seeds), set(seeds), Counter[Any]()
     while waiting:
         address = waiting.popleft()

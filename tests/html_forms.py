@@ -134,6 +134,9 @@ class Page(HTMLParser):
             self._open = Form(self.address, element.attrs)
             self._forms.append(self._open)
             self._by_id[element.attrs.get("id", "")] = self._open
+        elif element.attrs.get("id", "").endswith("_error"):
+            # As described by it, wherever it stands.
+            self.flow.append(("control", element.attrs["id"].removeprefix("id_").removesuffix("_error")))
         elif tag == "option" and self._select is not None:
             self._option(self._select, element.attrs)
         elif tag in ("input", "select", "textarea", "button"):
