@@ -16,24 +16,22 @@ INJECTED = "nr-injected"
 MARKUP = (
     f'"\'><{INJECTED} {INJECTED}="1">&amp;</script></textarea></title><script {INJECTED}>%s %(a)d {{0.x}} {{{{ 1 }}}}'
 )
-LONG = "ä" * 120_000
+# Too long for any field, and nested beyond what a parser of JSON takes.
+HUGE = "[" * 120_000
 NUL = "a\x00b"
-CONTROLS = "\x07\x1b[31m\u202ea\u2028\ufffe\r\nX-Injected: yes"
-NOT_UTF8 = b"\xff\xfe\xed\xa0\x80\xc0\xaf"
-NESTED = "[" * 50_000
+CONTROLS = "\x07\x1b[31m\u202ea\u2028\ufffe\r\nX-Injected: yes".encode() + b"\xff\xfe\xed\xa0\x80\xc0\xaf"
 BEYOND = "9" * 40
-NOTHING: list[Sent] = []
-ROUNDS = 8
-# What each kind of field gets in each round.
-NUMBERS = ["", "NaN", "1e999", BEYOND, "-1", NUL, "٣²", MARKUP]
-TYPED = ["", LONG, MARKUP, NUL, CONTROLS, NOT_UTF8, NESTED, " \t\u3000\r\n"]
-CHOSEN = [None, BEYOND, MARKUP, NUL, "²", "-1", NOT_UTF8, LONG]
+# What each kind of field gets in each round; None leaves it out.
+ROUNDS = 6
+NUMBERS = ["", BEYOND, "1e999", "NaN", "-1", "٣²"]
+TYPED = ["", HUGE, MARKUP, NUL, CONTROLS, " \t\u3000\r\n"]
+CHOSEN = [None, BEYOND, MARKUP, NUL, "²", "-1"]
 
 
 def hostile(field: Field, turn: int) -> list[Sent]:
-    """All that is sent for the field in this round; None leaves it out."""
+    """All that is sent for the field in this round."""
     if field.kind == "file":
-        return [files()[turn]]
+        return files()[turn : turn + 1]
     values = NUMBERS if field.kind == "number" else TYPED if field.typed else CHOSEN
     value = values[turn]
     if value is None:
@@ -60,5 +58,5 @@ def _zip() -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
         packed.writestr("../../manifest.json", "{}")
-        packed.writestr("bank.json", NESTED)
+        packed.writestr("bank.json", HUGE)
     return file.getvalue()

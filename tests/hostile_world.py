@@ -225,9 +225,10 @@ def shape(name: str) -> str:
 def _by_target(form: Form) -> Iterator[Form]:
     """A form whose buttons lead to several addresses is several."""
     targets = dict.fromkeys(button.action for button in form.buttons) or {form.action: None}
+    main = form.action if form.action in targets else next(iter(targets))
     for target in targets:
         buttons = [button for button in form.buttons if button.action == target]
-        yield Form(form.page, {**form.attrs, "action": target}, form.fields, buttons)
+        yield Form(form.page, {**form.attrs, "action": target}, form.fields, buttons, target == main)
 
 
 def _by_script(page: Page) -> Iterator[Form]:

@@ -52,6 +52,8 @@ class Form:
     attrs: Attrs
     fields: dict[str, Field] = field(default_factory=dict)
     buttons: list[Button] = field(default_factory=list)
+    reads: bool = True
+    """Whether this address is the one that the fields are for, where buttons lead to several."""
 
     @property
     def posts(self) -> bool:
