@@ -23,9 +23,9 @@ CONTROLS = "\x07\x1b[31m\u202ea\u2028\ufffe\r\nX-Injected: yes".encode() + b"\xf
 BEYOND = "9" * 40
 # What each kind of field gets in each round; None leaves it out.
 ROUNDS = 6
-NUMBERS = ["", BEYOND, "1e999", "NaN", "-1", "٣²"]
-TYPED = ["", HUGE, MARKUP, NUL, CONTROLS, " \t\u3000\r\n"]
-CHOSEN = [None, BEYOND, MARKUP, NUL, "²", "-1"]
+NUMBERS: list[Sent | None] = ["", BEYOND, "1e999", "NaN", "-1", "٣²"]
+TYPED: list[Sent | None] = ["", HUGE, MARKUP, NUL, CONTROLS, " \t\u3000\r\n"]
+CHOSEN: list[Sent | None] = [None, BEYOND, MARKUP, NUL, "²", "-1"]
 
 
 def hostile(field: Field, turn: int) -> list[Sent]:
