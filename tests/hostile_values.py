@@ -36,6 +36,9 @@ def hostile(field: Field, turn: int) -> list[Sent]:
     value = values[turn]
     if value is None:
         return []
+    if value == BEYOND and field.name.endswith("_FORMS"):
+        # Of more, the page draws two thousand, which takes long.
+        return ["40"]
     # Twice is what no single choice expects.
     return [*field.options[:2], value] if field.kind in ("checkbox", "radio") else [value]
 
