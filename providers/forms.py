@@ -19,9 +19,10 @@ from unfold.widgets import (
 from providers import adapters
 from providers.archive import Archivable
 from providers.key_form import StoredKeyForm
-from providers.models import CatalogueVoice, Provider
+from providers.models import CatalogueVoice, Provider, validate_time_zone
 from providers.option_fields import chosen_options, option_fields, stored_initial
 from providers.speech import TaskMode
+from providers.strict_json import StrictDecoder
 
 if TYPE_CHECKING:
     _ProviderModelForm = forms.ModelForm[Provider]
@@ -67,6 +68,12 @@ class ProviderForm(_ProviderModelForm, StoredKeyForm):
         name = str(self.cleaned_data["name"])
         refuse_taken_name(Provider, name, self.instance.pk)
         return name
+
+    def clean_time_zone(self) -> str:
+        """Here already: the page computes other fields by the row's, which must not become one that is none."""
+        zone = str(self.cleaned_data["time_zone"])
+        validate_time_zone(zone)
+        return zone
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
@@ -135,6 +142,7 @@ class RegisteredVoiceForm(forms.Form):
         label=gettext_lazy("Further fields"),
         required=False,
         initial=dict,
+        decoder=StrictDecoder,
         widget=UnfoldAdminTextareaWidget({"rows": 2, "spellcheck": "false"}),
         help_text=gettext_lazy('As the backend names them, in JSON, such as {"mode": "design"}.'),
     )

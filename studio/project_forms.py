@@ -20,6 +20,7 @@ from unfold.widgets import (
 
 from banks.models import Bank
 from banks.uploads import CoverField
+from providers.key_choices import KeyChoices
 from studio.kinds import kinds
 from studio.models import Project, ProjectQuerySet
 from studio.projects import people, share
@@ -100,7 +101,7 @@ class PeopleForm(forms.Form):
         widget=UnfoldAdminSelectWidget,
         help_text=gettext_lazy("Manages people and may delete the project. Whoever owned it stays a member."),
     )
-    members = forms.ModelMultipleChoiceField(
+    members = KeyChoices(
         label=gettext_lazy("Members"),
         queryset=User.objects.none(),
         required=False,
