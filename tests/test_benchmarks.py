@@ -18,6 +18,7 @@ import pytest
 
 from benchmarks import (
     measure_embedded,
+    measure_dub,
     measure_export,
     measure_fairness,
     measure_first_byte,
