@@ -17,8 +17,8 @@ import psutil
 import pytest
 
 from benchmarks import (
-    measure_embedded,
     measure_dub,
+    measure_embedded,
     measure_export,
     measure_fairness,
     measure_first_byte,
