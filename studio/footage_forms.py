@@ -27,8 +27,8 @@ class RecordingForm(forms.Form):
         label=gettext_lazy("Video or sound recording"),
         widget=UnfoldAdminFileFieldWidget({"accept": "video/*,audio/*,.mkv"}),
         help_text=gettext_lazy(
-            "MP4, MOV, MKV, WebM, or sound alone, to gigabytes. If the upload is cut, choose the same file again: it goes"
-            " on where it was."
+            "MP4, MOV, MKV, WebM, or sound alone, to gigabytes. If the upload is cut, choose the same file again: it"
+            " goes on where it was."
         ),
     )
 

@@ -73,10 +73,10 @@ def test_an_upload_goes_on_after_a_break_and_a_pause(visit: Visit, tmp_path: Pat
     page.goto(address(project, "footage/"))
     visitor.shot("footage-empty")
     assert violations(page) == []
-    page.get_by_role("button", name="Upload").click()
+    page.get_by_role("button", name="Upload", exact=True).click()
     expect(page.get_by_text("Choose a file first.")).to_be_visible()
     page.get_by_label("Video or sound recording").set_input_files(path)
-    page.get_by_role("button", name="Upload").click()
+    page.get_by_role("button", name="Upload", exact=True).click()
     expect(page.get_by_text("“film.mp4” is there.")).to_be_visible()
     assert asked == ["0", str(PIECE_BYTES), str(PIECE_BYTES), str(2 * PIECE_BYTES)]
     assert Footage.objects.get().path.read_bytes() == path.read_bytes()
@@ -94,9 +94,9 @@ def test_what_is_no_film_is_told_at_the_field(visit: Visit, tmp_path: Path) -> N
     page = visitor.page
     page.goto(address(project, "footage/"))
     page.get_by_label("Video or sound recording").set_input_files(path)
-    page.get_by_role("button", name="Upload").click()
+    page.get_by_role("button", name="Upload", exact=True).click()
     expect(page.get_by_text("This is no recording that can be read")).to_be_visible()
-    expect(page.get_by_role("button", name="Upload")).to_be_enabled()
+    expect(page.get_by_role("button", name="Upload", exact=True)).to_be_enabled()
     visitor.assert_fits(NARROW)
     visitor.shot("footage-refused")
     assert violations(page) == []
