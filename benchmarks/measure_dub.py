@@ -17,6 +17,7 @@ import av
 import numpy as np
 import psutil
 from av.audio.stream import AudioStream
+from av.stream import Stream
 from av.video.stream import VideoStream
 
 from benchmarks.figures import Table
@@ -106,7 +107,7 @@ def film(folder: Path, container: Film, hours: float) -> Path:
     short, path = folder / f"reel.{container}", folder / f"film.{container}"
     reel(short, container, seconds)
     with av.open(str(path), "w", format=container.muxer) as made:
-        copies, last = [], dict[int, int]()
+        copies, last = list[Stream](), dict[int, int]()
         for number in range(round(hours * 3600 / seconds)):
             with av.open(str(short)) as media:
                 copies = copies or [made.add_stream_from_template(one, opaque=True) for one in media.streams]
