@@ -69,8 +69,8 @@ def table(dubbings: Sequence[Dubbing]) -> Table:
         ["container", "hours", "cues", "MB before", "MB at most", "CPU s an hour", "drift ms"],
         [dubbing.row() for dubbing in dubbings],
         note=f"A film of {FRAME_RATE} frames a second gets a dub in place of its sound: a cue every {CUE_SECONDS:g} s,"
-        " every third stretched, over its lowered sound; each in a process of its own. MB: resident memory. Drift: of the"
-        " last cue's beginning, found in the decoded track.",
+        " every third stretched, over its lowered sound; each in a process of its own. MB: resident memory. Drift: of"
+        " the last cue's beginning, found in the decoded track.",
     )
 
 
