@@ -17,6 +17,7 @@ import av
 import numpy as np
 import psutil
 from av.audio.stream import AudioStream
+from av.stream import Stream
 from av.video.stream import VideoStream
 
 from benchmarks.figures import Table
@@ -67,9 +68,9 @@ def table(dubbings: Sequence[Dubbing]) -> Table:
         "Dubs",
         ["container", "hours", "cues", "MB before", "MB at most", "CPU s an hour", "drift ms"],
         [dubbing.row() for dubbing in dubbings],
-        note=f"A film of {FRAME_RATE} frames a second gets a track beside its own: a cue every {CUE_SECONDS:g} s, every"
-        " third stretched, over its lowered sound; each in a process of its own. MB: resident memory. Drift: of the"
-        " last cue's beginning, found in the decoded track.",
+        note=f"A film of {FRAME_RATE} frames a second gets a dub in place of its sound: a cue every {CUE_SECONDS:g} s,"
+        " every third stretched, over its lowered sound; each in a process of its own. MB: resident memory. Drift: of"
+        " the last cue's beginning, found in the decoded track.",
     )
 
 
@@ -106,8 +107,7 @@ def film(folder: Path, container: Film, hours: float) -> Path:
     short, path = folder / f"reel.{container}", folder / f"film.{container}"
     reel(short, container, seconds)
     with av.open(str(path), "w", format=container.muxer) as made:
-        copies: list[av.stream.Stream] = []
-        last: dict[int, int] = {}
+        copies, last = list[Stream](), dict[int, int]()
         for number in range(round(hours * 3600 / seconds)):
             with av.open(str(short)) as media:
                 copies = copies or [made.add_stream_from_template(one, opaque=True) for one in media.streams]

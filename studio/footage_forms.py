@@ -6,7 +6,11 @@ from typing import TYPE_CHECKING
 
 from django import forms
 from django.utils.translation import gettext_lazy
-from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminRadioSelectWidget
+from unfold.widgets import (
+    UnfoldAdminFileFieldWidget,
+    UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminRadioSelectWidget,
+)
 
 from studio.models import Footage
 
@@ -14,6 +18,19 @@ if TYPE_CHECKING:
     _FootageModelForm = forms.ModelForm[Footage]
 else:
     _FootageModelForm = forms.ModelForm
+
+
+class RecordingForm(forms.Form):
+    """What the page's script sends in pieces; the form itself is never sent."""
+
+    recording = forms.FileField(
+        label=gettext_lazy("Video or sound recording"),
+        widget=UnfoldAdminFileFieldWidget({"accept": "video/*,audio/*,.mkv"}),
+        help_text=gettext_lazy(
+            "MP4, MOV, MKV, WebM, or sound alone, to gigabytes. If the upload is cut, choose the same file again: it"
+            " goes on where it was."
+        ),
+    )
 
 
 class FootageForm(_FootageModelForm):

@@ -20,7 +20,7 @@ from banks.storage import private_storage
 from providers.audit import Change, changed, record
 from providers.errors import SpeechError
 from studio.audio import answer
-from studio.footage_forms import FootageForm
+from studio.footage_forms import FootageForm, RecordingForm
 from studio.kinds import kinds
 from studio.models import Footage, Project, Upload
 from studio.pages.project import project_of, project_page
@@ -43,6 +43,7 @@ def footage(request: HttpRequest, pk: int) -> HttpResponse:
     context = {
         "footage": found,
         "form": form,
+        "recording": RecordingForm(),
         "length": _length(found.duration) if found else "",
         "piece_bytes": PIECE_BYTES,
     }
