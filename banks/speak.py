@@ -10,18 +10,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import struct
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from banks.delivery import Speech, UpstreamReport
 from banks.pieces import speakable, split_into_pieces
 from banks.roster import Speaker
 from banks.storage import private_storage
 from providers.adapters.base import Adapter
-from providers.audio import Transcoder, encode, target_sample_rate, wav_sizes_are_true
+from providers.audio import Transcoder, stated, transcoded, wav_sizes_are_true
 from providers.engine import Engine
 from providers.errors import (
     BadAudio,
@@ -56,7 +56,6 @@ CONTINUED = QueueRules(max_waiting=1_000_000, deadline=None, begun=True)
 LONG_TEXT = 2000
 # Waits before another try; each is drawn from once to twice its length, so that callers do not come back together.
 RETRY_SECONDS = (0.5, 1.0)
-WAV_HEADER_BYTES = 44
 # A provider's whole answer for one piece; more than three hours of speech as mp3.
 MAX_WHOLE_BYTES = 256 * 1024 * 1024
 
@@ -346,11 +345,11 @@ class _Production:
         speech = self.speech
         if self._passes_through(audio) and (audio.format is not AudioFormat.WAV or wav_sizes_are_true(file)):
             speech.length = len(file)
-            speech.sample_rate, speech.audio_seconds = _stated(file, audio.format)
+            speech.sample_rate, speech.audio_seconds = stated(file, audio.format)
             self._adopt_figures()
             return file
         file, speech.sample_rate, speech.audio_seconds = await self.engine.in_thread(
-            _convert_whole, file, audio, self.wish.format, self.stretch
+            partial(transcoded, file, audio.format, audio.sample_rate, self.wish.format, speed=self.stretch)
         )
         speech.length = len(file)
         return file
@@ -376,25 +375,6 @@ async def _rejoined(head: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[by
         yield head
     async for chunk in rest:
         yield chunk
-
-
-def _stated(file: bytes, format: AudioFormat) -> tuple[int | None, float | None]:
-    """The sample rate and the seconds that can be told without decoding."""
-    if format is AudioFormat.PCM:
-        return PCM_SAMPLE_RATE, len(file) / (2 * PCM_SAMPLE_RATE)
-    if format is AudioFormat.WAV and file[12:16] == b"fmt " and file[36:40] == b"data":
-        rate, bytes_a_second = struct.unpack_from("<II", file, 24)
-        return rate, (len(file) - WAV_HEADER_BYTES) / max(bytes_a_second, 1)
-    return None, None
-
-
-def _convert_whole(file: bytes, audio: SpeechAudio, target: AudioFormat, stretch: float) -> tuple[bytes, int, float]:
-    """The file in the target format, its sample rate and its seconds."""
-    transcoder = Transcoder(AudioFormat.WAV, speed=stretch)
-    transcoder.start_file(audio.format, audio.sample_rate)
-    wav = transcoder.feed(file) + transcoder.end_file() + transcoder.finish()
-    encoded = encode(wav[WAV_HEADER_BYTES:], transcoder.sample_rate, target)
-    return encoded, target_sample_rate(target, transcoder.sample_rate), transcoder.seconds
 
 
 def _read_reference(name: str) -> Reference:

@@ -31,8 +31,9 @@ from neiroha_site.navigation import may_see
 from providers import adapters
 from providers.engine import Engine, ask_engine
 from providers.models import Provider
-from providers.pages import duration, health_mark, health_of
+from providers.pages import health_mark, health_of
 from providers.queue import QueueSnapshot
+from providers.wording import duration
 
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:

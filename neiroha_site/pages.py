@@ -19,8 +19,9 @@ from neiroha_site.navigation import may_see
 from providers import adapters
 from providers.engine import Engine, ask_engine
 from providers.models import CatalogueModel, CatalogueVoice, Provider
-from providers.pages import PAUSES, checked_ago, duration, health_mark, health_of
+from providers.pages import checked_ago, health_mark, health_of
 from providers.queue import Priority, QueueSnapshot, Resting, Ticket, Waiting
+from providers.wording import PAUSES, duration
 from studio.line_forms import is_key
 from studio.retries import again, failed
 from studio.tickets import take_of

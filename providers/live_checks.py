@@ -25,21 +25,21 @@ class LiveChecks[M: Model](ModelAdmin[M]):
         js = ["neiroha/live_check.js"]
 
     def get_urls(self) -> list[URLPattern]:
-        view, name = self.admin_site.admin_view(self.check_view), self._check_name
+        view, name = self.admin_site.admin_view(self.live_check_view), self._live_check_name
         return [
-            path("add/check/", view, name=f"{name}_add"),
-            path("<path:object_id>/change/check/", view, name=name),
+            path("add/live-check/", view, name=f"{name}_add"),
+            path("<path:object_id>/change/live-check/", view, name=name),
             *super().get_urls(),
         ]
 
     @property
-    def _check_name(self) -> str:
-        return f"{self.opts.app_label}_{self.opts.model_name}_check"
+    def _live_check_name(self) -> str:
+        return f"{self.opts.app_label}_{self.opts.model_name}_live_check"
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         row: M | None = context.get("original")
         if self.may_check(request, row):
-            here = f"admin:{self._check_name}"
+            here = f"admin:{self._live_check_name}"
             context["check_url"] = reverse(here, args=[row.pk]) if row else reverse(f"{here}_add")
         return super().render_change_form(request, context, *args, **kwargs)
 
@@ -51,7 +51,7 @@ class LiveChecks[M: Model](ModelAdmin[M]):
         """What saving would lead to, by field: nothing that is wrong, but worth knowing before."""
         return {}
 
-    def check_view(self, request: HttpRequest, object_id: str = "") -> HttpResponse:
+    def live_check_view(self, request: HttpRequest, object_id: str = "") -> HttpResponse:
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         row = self.get_object(request, unquote(object_id)) if object_id else None

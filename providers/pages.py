@@ -30,9 +30,9 @@ from providers.engine import Engine, ask_engine
 from providers.errors import SpeechError, UpstreamRejected, UpstreamTimeout
 from providers.forms import RegisteredVoiceForm
 from providers.models import CatalogueModel, CatalogueVoice, HealthReport, Provider, UsageMinute
-from providers.queue import Reason
 from providers.row_controls import RowControlsAdmin
 from providers.speech import ProviderConfig
+from providers.wording import duration
 
 # What somebody in front of a browser waits for a list; loading a model has the provider's own time limit.
 PATIENCE = 60.0
@@ -44,14 +44,6 @@ ACTION_LABELS = {
     "load": gettext_lazy("Load the model"),
     "unload": gettext_lazy("Unload the model"),
     "reload": gettext_lazy("Reload the model"),
-}
-
-# What a request in the queue waits for, where that is more than its turn.
-PAUSES = {
-    Reason.REQUESTS: gettext_lazy("requests per minute"),
-    Reason.TOKENS: gettext_lazy("tokens per minute"),
-    Reason.DAY: gettext_lazy("the day's budget is spent"),
-    Reason.REST: gettext_lazy("the provider is left alone after failures, or as it asked"),
 }
 
 type Outcome = tuple[int, str]
@@ -112,18 +104,6 @@ def health_facts(report: HealthReport) -> list[tuple[str, str]]:
 
 def checked_ago(report: HealthReport) -> str:
     return duration((timezone.now() - report.checked_at).total_seconds())
-
-
-def duration(seconds: float) -> str:
-    """Rounded to what matters, such as 0.4 s, 12 s, 5 min or 3 h."""
-    seconds = max(seconds, 0.0)
-    if seconds < 9.95:
-        return _("%.1f s") % seconds
-    if seconds < 99.5:
-        return _("%d s") % round(seconds)
-    if seconds < 99.5 * 60:
-        return _("%d min") % round(seconds / 60)
-    return _("%d h") % round(seconds / 3600)
 
 
 def backend_pages(report: HealthReport | None) -> str:

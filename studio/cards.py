@@ -9,7 +9,7 @@ from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from providers.pages import duration
+from providers.wording import duration
 from studio.file_names import safe_name
 from studio.models import Take, TakeState
 from studio.runner import Stage, stages

@@ -22,7 +22,7 @@ from typing import Any
 
 from banks.recordings import measure_samples
 from banks.storage import private_storage
-from providers.audio import Transcoder, encode, wav_header, wav_sizes_are_true
+from providers.audio import WAV_HEADER_BYTES, Transcoder, encode, wav_header, wav_sizes_are_true
 from providers.errors import SpeechError
 from providers.speech import PCM_SAMPLE_RATE, AudioFormat
 from providers.whole_files import PART, whole_file
@@ -31,7 +31,6 @@ FOLDER, EXPORTS, FOOTAGE, UPLOADS = "takes", "exports", "footage", "uploads"
 # A file that no take names may be one that is just being finished; after so long it is not.
 ORPHAN_SECONDS = 3600.0
 RESERVE_BYTES = 64 * 1024 * 1024
-WAV_HEADER_BYTES = 44
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 logger = logging.getLogger(__name__)

@@ -20,8 +20,8 @@ from unfold.widgets import (
 
 from banks.models import Character
 from providers.long_select import LongSelect
-from providers.pages import duration
 from providers.speech import SPEED_MAX, SPEED_MIN
+from providers.wording import duration
 from studio import lines
 from studio.cast import everybody
 from studio.kinds import kind

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from banks.admin import avatar_url
 from banks.models import Character
 from banks.pieces import speakable
-from providers.pages import PAUSES, duration
+from providers.wording import PAUSES, duration
 from studio.cards import drawn, waveform_path
 from studio.kinds import kind
 from studio.models import Line, LineQuerySet, LineState, Project, Take

@@ -14,8 +14,8 @@ from providers import chat_calls
 from providers.database import in_database
 from providers.engine import Engine
 from providers.errors import SpeechError
-from providers.pages import PAUSES as PAUSES_TOLD
-from providers.pages import duration
+from providers.wording import PAUSES as PAUSES_TOLD
+from providers.wording import duration
 from studio.models import SuggestionRun, TakeState
 from studio.readings import Reading, next_reading, store
 from studio.speaker_prompt import Proposal, proposals

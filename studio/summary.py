@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
-from providers.pages import PAUSES, duration
+from providers.wording import PAUSES, duration
 from studio.models import LineState, Project, Take, TakeState
 from studio.rows import STATES
 from studio.runner import Stage

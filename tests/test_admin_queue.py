@@ -15,7 +15,7 @@ from api.models import ServerSettings
 from banks.models import Bank
 from neiroha_site.pages import response_headers
 from providers.models import Provider
-from providers.pages import duration
+from providers.wording import duration
 from tests.admin_pages import person
 from tests.conftest import add_character
 from tests.test_api_errors import change_settings

@@ -19,7 +19,7 @@ from tests.test_admin_api import settings_data
 
 pytestmark = pytest.mark.django_db
 
-SETTINGS = "/admin/api/serversettings/1/change/check/"
+SETTINGS = "/admin/api/serversettings/1/change/live-check/"
 KEYS = "/admin/api/apikey/"
 PROVIDERS = "/admin/providers/provider/"
 CHARACTERS = "/admin/banks/character/"
@@ -73,7 +73,7 @@ def test_what_is_wrong_is_told_as_saving_tells_it(
     found, notes = told(admin, SETTINGS, settings_data(**values))
     assert list(found) == [field] and words in found[field][0]
     assert field not in notes
-    page = admin.post(SETTINGS.removesuffix("check/"), settings_data(**values))
+    page = admin.post(SETTINGS.removesuffix("live-check/"), settings_data(**values))
     assert {name: list(texts) for name, texts in page.context["adminform"].form.errors.items()} == found
     assert rows() == before
 
@@ -128,7 +128,7 @@ def test_a_host_that_only_a_look_up_would_find_is_not_tried(admin: Client) -> No
 
 def test_a_provider_of_a_kind(admin: Client) -> None:
     before = rows()
-    path = f"{PROVIDERS}add/check/?kind=azure"
+    path = f"{PROVIDERS}add/live-check/?kind=azure"
     found, _notes = told(admin, path, provider_data(time_zone="UTC"))
     assert "key" in found
     assert "key" not in told(admin, path, provider_data(time_zone="UTC", key="****"))[0]
@@ -137,12 +137,12 @@ def test_a_provider_of_a_kind(admin: Client) -> None:
     Provider.objects.all().delete()
     assert rows() == before
     for query in ("", "?kind=", "?kind=teapot"):
-        assert admin.post(f"{PROVIDERS}add/check/{query}", provider_data(time_zone="UTC")).status_code == 403
+        assert admin.post(f"{PROVIDERS}add/live-check/{query}", provider_data(time_zone="UTC")).status_code == 403
 
 
 def test_a_stored_key_stays_and_is_not_told(admin: Client) -> None:
     provider = Provider.objects.create(name="House", kind="openai", base_url="http://127.0.0.1:1/v1", api_key="sk-1")
-    path = f"{PROVIDERS}{provider.pk}/change/check/"
+    path = f"{PROVIDERS}{provider.pk}/change/live-check/"
     response = admin.post(path, provider_data(time_zone="UTC", base_url="http://127.0.0.2:1/v1", key="****"))
     assert response.json()["errors"] == {} and "sk-1" not in response.content.decode()
     found = told(admin, path, provider_data(time_zone="UTC", base_url="http://127.0.0.2:1/v1"))[0]
@@ -154,17 +154,18 @@ def test_a_character(admin: Client) -> None:
     provider = Provider.objects.create(name="Cloner", kind="gpt_sovits", base_url="http://127.0.0.1:9880")
     heart = Character.objects.create(name="Heart", provider=provider, task_mode="clone")
     values = {"name": "Heart", "enabled": "on", "provider": provider.pk, "task_mode": "clone", "speed": "9"}
-    found = told(admin, f"{CHARACTERS}{heart.pk}/change/check/", {**values, **memberships()})[0]
+    found = told(admin, f"{CHARACTERS}{heart.pk}/change/live-check/", {**values, **memberships()})[0]
     assert {"speed", "reference"} <= set(found)
-    assert told(admin, f"{CHARACTERS}add/check/", {**values, "name": "a,b"})[0]["name"]
+    assert told(admin, f"{CHARACTERS}add/live-check/", {**values, "name": "a,b"})[0]["name"]
     Character.objects.update(archived_at=timezone.now())
-    assert admin.post(f"{CHARACTERS}{heart.pk}/change/check/", values).status_code == 403
+    assert admin.post(f"{CHARACTERS}{heart.pk}/change/live-check/", values).status_code == 403
 
 
 def test_a_key(admin: Client) -> None:
-    found = told(admin, f"{KEYS}add/check/", {"name": "", "scope": "root", "expires_at_0": "x", "expires_at_1": ""})[0]
+    wrong = {"name": "", "scope": "root", "expires_at_0": "x", "expires_at_1": ""}
+    found = told(admin, f"{KEYS}add/live-check/", wrong)[0]
     assert set(found) == {"name", "scope", "expires_at"}
-    assert told(admin, f"{KEYS}add/check/", {"name": "Kitchen", "scope": "speech"})[0] == {}
+    assert told(admin, f"{KEYS}add/live-check/", {"name": "Kitchen", "scope": "speech"})[0] == {}
     assert not ApiKey.objects.exists() and ServerSettings.load().access == Access.OPEN
 
 
@@ -177,11 +178,11 @@ def test_only_who_may_save_is_answered(admin: Client) -> None:
     heart = Character.objects.create(name="Heart", provider=provider)
     forms = [
         SETTINGS,
-        f"{PROVIDERS}add/check/?kind=embedded",
-        f"{PROVIDERS}{provider.pk}/change/check/",
-        f"{CHARACTERS}{heart.pk}/change/check/",
-        f"{CHARACTERS}add/check/",
-        f"{KEYS}add/check/",
+        f"{PROVIDERS}add/live-check/?kind=embedded",
+        f"{PROVIDERS}{provider.pk}/change/live-check/",
+        f"{CHARACTERS}{heart.pk}/change/live-check/",
+        f"{CHARACTERS}add/live-check/",
+        f"{KEYS}add/live-check/",
     ]
     looks = [f"{app}.view_{model}" for app, model in (("api", "serversettings"), ("api", "apikey"))]
     looks += ["providers.view_provider", "banks.view_character"]
@@ -190,21 +191,22 @@ def test_only_who_may_save_is_answered(admin: Client) -> None:
         outside = Client().post(path, {})
         assert outside.status_code == 302 and "/login/" in outside["Location"]
         assert admin.get(path).status_code == 405
-    assert person("api.change_apikey").post(f"{KEYS}{ApiKey.objects.get().pk}/change/check/", {}).status_code == 404
-    assert admin.post(f"{CHARACTERS}999/change/check/", {}).status_code == 404
-    assert admin.post(f"{CHARACTERS}x/change/check/", {}).status_code == 404
+    key = f"{KEYS}{ApiKey.objects.get().pk}/change/live-check/"
+    assert person("api.change_apikey").post(key, {}).status_code == 404
+    assert admin.post(f"{CHARACTERS}999/change/live-check/", {}).status_code == 404
+    assert admin.post(f"{CHARACTERS}x/change/live-check/", {}).status_code == 404
 
 
 def test_it_needs_the_forms_token(admin: Client) -> None:
     strict = Client(enforce_csrf_checks=True)
     strict.cookies = admin.cookies
-    page = strict.get(SETTINGS.removesuffix("check/")).content.decode()
+    page = strict.get(SETTINGS.removesuffix("live-check/")).content.decode()
     assert strict.post(SETTINGS, settings_data()).status_code == 403
     token = page.split('name="csrfmiddlewaretoken" value="')[1].split('"')[0]
     assert strict.post(SETTINGS, settings_data(csrfmiddlewaretoken=token)).status_code == 200
 
 
 def test_a_page_that_only_shows_asks_for_nothing(admin: Client) -> None:
-    path = SETTINGS.removesuffix("check/")
+    path = SETTINGS.removesuffix("live-check/")
     assert f'data-nr-check="{SETTINGS}"' in admin.get(path).content.decode()
     assert "data-nr-check" not in person("api.view_serversettings").get(path).content.decode()

@@ -15,7 +15,7 @@ SETTINGS = "/admin/api/serversettings/1/change/"
 def leave(page: Page, selector: str, value: str) -> None:
     """Type it, and go on to the next field."""
     page.fill(selector, value)
-    with page.expect_response("**/check/*"):
+    with page.expect_response("**/live-check/*"):
         page.press(selector, "Tab")
 
 
@@ -75,7 +75,7 @@ def test_what_saving_refused_is_mended_in_sight(visit: Visit) -> None:  # noqa: 
 def test_what_is_not_filled_in_yet_is_no_mistake(visit: Visit) -> None:  # noqa: F811
     page = visit().page
     page.goto("/admin/api/apikey/add/")
-    with page.expect_response("**/check/*"):
+    with page.expect_response("**/live-check/*"):
         page.select_option("#id_scope", "read")
     expect(page.locator("#nr-check-name")).to_be_empty()
     page.fill("#id_name", "x")
@@ -89,7 +89,7 @@ def test_secrets_are_not_sent_before_they_are_saved(visit: Visit) -> None:  # no
     asked: list[str] = []
 
     def note(request: Request) -> None:
-        if "/check/" in request.url:
+        if "/live-check/" in request.url:
             asked.append((request.post_data_buffer or b"").decode())
 
     page.on("request", note)

@@ -50,92 +50,120 @@ def sidebar(page: Page) -> list[str]:
     return [link.strip() for link in page.locator("#nav-sidebar a:visible").all_inner_texts()]
 
 
+class Window:
+    """One person's, who looks at each page that is shown to them."""
+
+    def __init__(self, visitor: Visitor, width: int, dark: bool) -> None:
+        self.visitor, self.page, self.width = visitor, visitor.page, width
+        self.shade = f"{width}-{'dark' if dark else 'light'}"
+
+    def look(self, name: str) -> None:
+        self.visitor.assert_fits(self.width)
+        self.visitor.shot(f"people-{name}-{self.shade}")
+
+
+def enter_after_mistakes(window: Window) -> None:
+    page = window.page
+    page.goto("/admin/login/")
+    for _ in range(3):
+        try_door(page, "chief", "wrong")
+        expect(page.get_by_text("Please enter the correct username and password")).to_be_visible()
+    window.look("door")
+    try_door(page, "chief", PASSWORD)
+    page.wait_for_url("**/admin/")
+
+
+def choose_preferences(window: Window, chief: User) -> None:
+    page = window.page
+    page.goto("/admin/preferences/")
+    page.select_option("#id_time_zone", "Asia/Shanghai")
+    page.select_option("#id_language", "en")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("Your preferences are saved.")).to_be_visible()
+    expect(page.get_by_text("Times are shown in Asia/Shanghai")).to_be_visible()
+    window.look("preferences")
+    row = Preferences.objects.get()
+    assert (row.user, row.language, row.time_zone) == (chief, "en", "Asia/Shanghai")
+
+
+def make_account(window: Window) -> str:
+    """The one-time link."""
+    page = window.page
+    page.goto("/admin/auth/user/add/")
+    page.fill("#id_username", "kim")
+    window.look("add")
+    page.get_by_label("Producer", exact=False).check()
+    window.visitor.save()
+    link = page.locator("#nr-link").inner_text()
+    window.look("link")
+    assert page.url.endswith("/admin/auth/user/"), "reloading makes no second account"
+    return link
+
+
+def take_up_account(window: Window, link: str) -> None:
+    page = window.page
+    page.goto(link)
+    page.fill("#id_new_password1", PASSWORD)
+    page.fill("#id_new_password2", PASSWORD)
+    window.look("choose")
+    page.get_by_role("button", name="Set the password").click()
+    expect(page.get_by_text("Your password is set. Sign in with it.")).to_be_visible()
+    try_door(page, "kim", PASSWORD)
+    page.wait_for_url("**/admin/")
+    window.look("producer")
+
+
+def see_what_producers_see(window: Window, bank: Bank) -> None:
+    page = window.page
+    if window.width == WIDE:
+        shown = {name.split("\n")[-1] for name in sidebar(page)}
+        assert {"Banks", "Characters", "Reference audio", "Providers", "Queue", "Keys", "Preferences"} <= shown
+        assert not {"Users", "Groups", "Audit trail", "Server settings", "Request log"} & shown
+    page.goto(f"/admin/banks/bank/{bank.pk}/change/")
+    expect(page.locator("button[name=_save]")).to_be_visible()
+    page.goto("/admin/providers/provider/")
+    expect(page.get_by_role("link", name="House server")).to_be_visible()
+    assert "sk-secret" not in page.content()
+    assert window.visitor.complaints == []
+    for path in ("/admin/auth/user/", "/admin/providers/auditentry/", "/admin/api/serversettings/1/change/"):
+        answer = page.goto(path)
+        assert answer is not None and answer.status == 403
+
+
+def look_at_people(window: Window, kim: User) -> None:
+    page = window.page
+    pages = {
+        "user": f"/admin/auth/user/{kim.pk}/change/",
+        "users": "/admin/auth/user/",
+        "password": "/admin/password_change/",
+        "audit": "/admin/providers/auditentry/",
+    }
+    for name, path in pages.items():
+        page.goto(path)
+        window.look(name)
+    expect(page.locator("#result_list tbody tr")).to_have_count(AuditEntry.objects.count())
+
+
 @pytest.mark.parametrize(("width", "dark"), [(WIDE, False), (NARROW, True)], ids=["wide-light", "narrow-dark"])
 def test_from_a_wrong_password_to_a_colleague(
     browser: Browser, live_server: LiveServer, chief: User, width: int, dark: bool
 ) -> None:
     Provider.objects.create(name="House server", kind="openai", base_url="http://127.0.0.1:9", api_key="sk-secret")
     bank = Bank.objects.create(name="Stories")
-    visitor, second = (Visitor(browser, live_server.url, width=width, dark=dark) for _ in range(2))
-    shade = f"{width}-{'dark' if dark else 'light'}"
+    visitors = [Visitor(browser, live_server.url, width=width, dark=dark) for _ in range(2)]
+    own, other = (Window(visitor, width, dark) for visitor in visitors)
     try:
-        page = visitor.page
-        page.goto("/admin/login/")
-        for _ in range(3):
-            try_door(page, "chief", "wrong")
-            expect(page.get_by_text("Please enter the correct username and password")).to_be_visible()
-        visitor.assert_fits(width)
-        visitor.shot(f"people-door-{shade}")
-        try_door(page, "chief", PASSWORD)
-        page.wait_for_url("**/admin/")
-
-        page.goto("/admin/preferences/")
-        page.select_option("#id_time_zone", "Asia/Shanghai")
-        page.select_option("#id_language", "en")
-        page.get_by_role("button", name="Save").click()
-        expect(page.get_by_text("Your preferences are saved.")).to_be_visible()
-        expect(page.get_by_text("Times are shown in Asia/Shanghai")).to_be_visible()
-        visitor.assert_fits(width)
-        visitor.shot(f"people-preferences-{shade}")
-        row = Preferences.objects.get()
-        assert (row.user, row.language, row.time_zone) == (chief, "en", "Asia/Shanghai")
-
-        page.goto("/admin/auth/user/add/")
-        page.fill("#id_username", "kim")
-        visitor.assert_fits(width)
-        visitor.shot(f"people-add-{shade}")
-        page.get_by_label("Producer", exact=False).check()
-        visitor.save()
-        link = page.locator("#nr-link").inner_text()
-        visitor.assert_fits(width)
-        visitor.shot(f"people-link-{shade}")
-        assert page.url.endswith("/admin/auth/user/"), "reloading makes no second account"
-
-        colleague = second.page
-        colleague.goto(link)
-        colleague.fill("#id_new_password1", PASSWORD)
-        colleague.fill("#id_new_password2", PASSWORD)
-        second.assert_fits(width)
-        second.shot(f"people-choose-{shade}")
-        colleague.get_by_role("button", name="Set the password").click()
-        expect(colleague.get_by_text("Your password is set. Sign in with it.")).to_be_visible()
-        try_door(colleague, "kim", PASSWORD)
-        colleague.wait_for_url("**/admin/")
-        second.settle()
-        second.shot(f"people-producer-{shade}")
-        if width == WIDE:
-            shown = {name.split("\n")[-1] for name in sidebar(colleague)}
-            assert {"Banks", "Characters", "Reference audio", "Providers", "Queue", "Keys", "Preferences"} <= shown
-            assert not {"Users", "Groups", "Audit trail", "Server settings", "Request log"} & shown
-        colleague.goto(f"/admin/banks/bank/{bank.pk}/change/")
-        expect(colleague.locator("button[name=_save]")).to_be_visible()
-        colleague.goto("/admin/providers/provider/")
-        expect(colleague.get_by_role("link", name="House server")).to_be_visible()
-        assert "sk-secret" not in colleague.content()
-        assert second.complaints == []
-        for path in ("/admin/auth/user/", "/admin/providers/auditentry/", "/admin/api/serversettings/1/change/"):
-            answer = colleague.goto(path)
-            assert answer is not None and answer.status == 403
+        enter_after_mistakes(own)
+        choose_preferences(own, chief)
+        take_up_account(other, make_account(own))
+        see_what_producers_see(other, bank)
         kim = User.objects.get(username="kim")
         assert role_of(kim) is Role.PRODUCER
-
-        page.goto(f"/admin/auth/user/{kim.pk}/change/")
-        visitor.assert_fits(width)
-        visitor.shot(f"people-user-{shade}")
-        page.goto("/admin/auth/user/")
-        visitor.assert_fits(width)
-        visitor.shot(f"people-users-{shade}")
-        page.goto("/admin/providers/auditentry/")
-        visitor.assert_fits(width)
-        visitor.shot(f"people-audit-{shade}")
-        expect(page.locator("#result_list tbody tr")).to_have_count(AuditEntry.objects.count())
-        page.goto("/admin/password_change/")
-        visitor.assert_fits(width)
-        visitor.shot(f"people-password-{shade}")
-        assert visitor.complaints == []
+        look_at_people(own, kim)
+        assert own.visitor.complaints == []
     finally:
-        visitor.close()
-        second.close()
+        for visitor in visitors:
+            visitor.close()
 
 
 def test_the_pause_is_said_on_the_page(browser: Browser, live_server: LiveServer, chief: User) -> None:

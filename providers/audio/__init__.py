@@ -18,12 +18,14 @@ from providers.audio.parts import BadPart, Part
 from providers.audio.targets import Target
 from providers.audio.transcoder import Transcoder
 from providers.audio.watch import Cancelled, Stage, Watch
-from providers.audio.wav import wav_header, wav_sizes_are_true
+from providers.audio.wav import WAV_HEADER_BYTES, wav_header, wav_sizes_are_true
+from providers.audio.whole import stated, transcoded
 
 __all__ = [
     "LOUDNESS",
     "LOUDNESS_MAX",
     "LOUDNESS_MIN",
+    "WAV_HEADER_BYTES",
     "AudioInfo",
     "Background",
     "BadPart",
@@ -48,10 +50,12 @@ __all__ = [
     "probe",
     "probe_footage",
     "sniff",
+    "stated",
     "target_sample_rate",
     "timeline",
     "to_reference_wav",
     "to_wav",
+    "transcoded",
     "wav_header",
     "wav_sizes_are_true",
     "write_dub",

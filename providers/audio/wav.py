@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from providers.errors import BadAudio
 
+WAV_HEADER_BYTES = 44
 _PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
 _WIDTHS = {_PCM: (1, 2, 3, 4), _FLOAT: (4, 8)}
 _MAX_CHUNK_BYTES = 1 << 20

@@ -21,7 +21,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST, require_safe
 
 from banks.storage import private_storage
-from providers.pages import duration
+from providers.wording import duration
 from studio.audio import answer
 from studio.export_forms import ExportForm
 from studio.export_options import ExportOptions, What
