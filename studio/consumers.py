@@ -98,6 +98,8 @@ class ProjectLive(LivePage):
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         self._shown, self._seen = told_by_page(text_data or "")
         self._dirty |= self._shown
+        # Its figures, too, may be older than those that were sent last.
+        self._count = True
         self._news.set()
 
     async def changed(self) -> None:

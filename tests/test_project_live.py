@@ -207,6 +207,18 @@ def test_a_page_that_comes_back_is_told_what_it_missed(
         page.until(lambda page: "Changed." in page.row(one) and page.structures and "0 of 3" in page.summary)
 
 
+def test_a_page_that_was_read_again_is_told_its_figures_too(server: str, play: Project, ann: User) -> None:
+    """What it was answered may be older than what its socket said meanwhile."""
+    written(play, "One.")
+    with socket(server, signed_in(ann), address(play)) as made:
+        page = Page(made, list(play.lines.all()))
+        page.until(lambda page: page.summary and page.rows)
+        page.summary, page.rows = "", {}
+        page.show(list(play.lines.all()))
+        page.until(lambda page: page.summary and page.rows)
+    assert "0 of 1 line" in page.summary
+
+
 def test_lines_that_come_go_or_move_let_the_page_be_read_again(server: str, play: Project, ann: User) -> None:
     one, two = written(play, "One.", "Two.")
     changes: list[Callable[[], object]] = [
