@@ -30,13 +30,16 @@ fi
 endef
 
 # What tests use of the system: an engine for the system adapter, a browser for the pages and Chinese letters for it,
-# tools for translations.
+# tools for translations, and the servers of an installation of several processes.
 define system_packages
 missing=; \
 command -v espeak-ng >/dev/null || missing="$$missing espeak-ng"; \
 command -v chromium >/dev/null || missing="$$missing chromium"; \
 [ -e /usr/share/fonts/truetype/wqy/wqy-zenhei.ttc ] || fc-list :lang=zh 2>/dev/null | grep -q . || missing="$$missing fonts-wqy-zenhei"; \
 command -v xgettext >/dev/null || missing="$$missing gettext"; \
+command -v redis-server >/dev/null || missing="$$missing redis-server"; \
+ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null || missing="$$missing postgresql"; \
+command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || missing="$$missing nginx-light"; \
 if [ -n "$$missing" ]; then \
 	sudo=; [ "$$(id -u)" = 0 ] || sudo="sudo -n"; \
 	if command -v apt-get >/dev/null && $$sudo true 2>/dev/null; then \

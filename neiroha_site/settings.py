@@ -12,6 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.csp import CSP
 from django.utils.translation import gettext_lazy as _
 
+from neiroha_site import addresses
 from neiroha_site.environment import env_bool, env_int, env_list, env_secret, env_text, kept_secret
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -116,7 +117,23 @@ MIDDLEWARE = [
 
 ROOT_URLCONF = "neiroha_site.urls"
 ASGI_APPLICATION = "neiroha_site.asgi.application"
-CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+
+# Without it one process does everything; with it any number of them share one queue, one cache, one set of throttles.
+REDIS_URL = addresses.redis(_redis) if (_redis := env_secret("NEIROHA_REDIS_URL")) else ""
+CHANNEL_LAYERS: dict[str, dict[str, Any]] = {
+    "default": (
+        {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": {"hosts": [REDIS_URL]}}
+        if REDIS_URL
+        else {"BACKEND": "channels.layers.InMemoryChannelLayer"}
+    )
+}
+CACHES = {
+    "default": (
+        {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL, "KEY_PREFIX": "neiroha"}
+        if REDIS_URL
+        else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+    )
+}
 
 TEMPLATES = [
     {
@@ -133,19 +150,19 @@ TEMPLATES = [
     },
 ]
 
-DATABASES: dict[str, dict[str, Any]] = {
-    "default": {
-        "ENGINE": "django.db.backends.sqlite3",
-        "NAME": DATA_DIR / "neiroha.sqlite3",
-        "OPTIONS": {
-            "transaction_mode": "IMMEDIATE",
-            "timeout": 20,
-            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;",
-        },
-        # A file, so that a live server's threads see what a test wrote.
-        "TEST": {"NAME": DATA_DIR / "test.sqlite3"},
-    }
+_SQLITE: dict[str, Any] = {
+    "ENGINE": "django.db.backends.sqlite3",
+    "NAME": DATA_DIR / "neiroha.sqlite3",
+    "OPTIONS": {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;",
+    },
+    # A file, so that a live server's threads see what a test wrote.
+    "TEST": {"NAME": DATA_DIR / "test.sqlite3"},
 }
+_database = env_secret("NEIROHA_DATABASE_URL")
+DATABASES: dict[str, dict[str, Any]] = {"default": addresses.postgresql(_database) if _database else _SQLITE}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_PASSWORD_VALIDATORS = [

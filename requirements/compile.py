@@ -13,6 +13,8 @@ FOLDER = Path(__file__).resolve().parent
 PYPROJECT = "pyproject.toml"
 OPTIONS = ["--universal", "--generate-hashes", "--no-annotate", "--no-header", "--no-emit-index-url", "--quiet"]
 OLDEST_PYTHON = "3.12"
+# What tests need of what is optional for users.
+EXTRAS = ["--extra", "scale", "--extra", "telemetry"]
 
 
 def pin(output: str, *sources: str) -> None:
@@ -23,5 +25,6 @@ def pin(output: str, *sources: str) -> None:
 
 
 pin("base.txt", PYPROJECT)
-pin("dev.txt", PYPROJECT, "--group", "test", "--group", "check", "--constraints", "requirements/base.txt")
+pin("scale.txt", PYPROJECT, "--extra", "scale", "--extra", "telemetry", "--constraints", "requirements/base.txt")
+pin("dev.txt", PYPROJECT, *EXTRAS, "--group", "test", "--group", "check", "--constraints", "requirements/scale.txt")
 pin("compile.txt", "requirements/compile.in")

@@ -17,6 +17,7 @@ from providers.versions import bump
 from studio import exporter, runner, suggester
 from studio.runner import Runner
 from tests.live_server import InFlight, serve
+from tests.services import running_postgres, running_redis
 from tests.upstreams.serving import WAIT_SECONDS
 
 # Hypothesis's own for machines that are shared: no time limits, and the same examples in every run.
@@ -106,3 +107,17 @@ def bank(embedded: Provider) -> Bank:
     made.default_character = heart
     made.save()
     return made
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """A Redis that the tests of this process share: they use keys of their own, or flush it first."""
+    with running_redis() as server:
+        yield server.url
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A PostgreSQL that the tests of this process share, with an empty database “neiroha”."""
+    with running_postgres() as server:
+        yield server.url
