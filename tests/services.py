@@ -75,13 +75,11 @@ class PostgresServer:
     def start(self) -> None:
         options = ["-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={self.folder}"]
         options += ["-c", "fsync=off", "-c", "max_connections=200", "-p", str(self.port)]
-        self._process = subprocess.Popen(
-            [_postgres("postgres"), "-D", str(self.folder / "data"), *options],
-            user=self._user,
-            cwd=self.folder,
-            stdout=subprocess.DEVNULL,
-            stderr=(self.folder / "log").open("ab"),
-        )
+        command = [_postgres("postgres"), "-D", str(self.folder / "data"), *options]
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                command, user=self._user, cwd=self.folder, stdout=subprocess.DEVNULL, stderr=log
+            )
         _until(self._make_database, (psycopg.OperationalError,), self._process)
 
     def stop(self) -> None:
