@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django import forms
@@ -12,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminFileFieldWidget
 
-from banks.images import AVATAR_BYTES, avatar_image
+from banks.images import AVATAR_BYTES, COVER_BYTES, avatar_image, cover_image
 
 
 class UploadWidget(UnfoldAdminFileFieldWidget):  # type: ignore[misc]
@@ -60,21 +61,38 @@ class UploadField(FileUploadField):
         return content
 
 
-class AvatarField(FileUploadField):
+class PictureField(FileUploadField):
     """A picture, as the one that is kept of it."""
 
+    def __init__(self, *, limit: int, read: Callable[[bytes], ContentFile[bytes]], **kwargs: Any) -> None:
+        self._read = read
+        super().__init__(limit=limit, accept="image/png,image/jpeg,image/webp,image/gif", **kwargs)
+
+    def clean(self, data: Any, initial: Any = None) -> ContentFile[bytes] | None:
+        upload = super().clean(data, initial)
+        return self._read(upload.read()) if upload else None
+
+
+class AvatarField(PictureField):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(
             limit=AVATAR_BYTES,
-            accept="image/png,image/jpeg,image/webp,image/gif",
+            read=avatar_image,
             label=gettext_lazy("Avatar"),
             help_text=gettext_lazy("PNG, JPEG, WebP or GIF, at most 5 MB. It is scaled down to 512 pixels."),
             **kwargs,
         )
 
-    def clean(self, data: Any, initial: Any = None) -> ContentFile[bytes] | None:
-        upload = super().clean(data, initial)
-        return avatar_image(upload.read()) if upload else None
+
+class CoverField(PictureField):
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            limit=COVER_BYTES,
+            read=cover_image,
+            label=gettext_lazy("Picture"),
+            help_text=gettext_lazy("PNG, JPEG, WebP or GIF, at most 10 MB. It is scaled down to 1200 pixels."),
+            **kwargs,
+        )
 
 
 def too_large(limit: int) -> str:

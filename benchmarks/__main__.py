@@ -17,6 +17,7 @@ import psutil
 
 from benchmarks import (
     measure_batch,
+    measure_dub,
     measure_embedded,
     measure_export,
     measure_fairness,
@@ -44,6 +45,7 @@ QUICK = Settings(
     tickets=(100, 1000),
     answers=500,
     export_hours=0.5,
+    dub_hours=0.1,
     lines=500,
 )
 
@@ -88,6 +90,10 @@ def export(stage: Stage) -> Table:
     return measure_export.table(measure_export.measure(stage))
 
 
+def dub(stage: Stage) -> Table:
+    return measure_dub.table(measure_dub.measure(stage))
+
+
 MEASUREMENTS: dict[str, Callable[[Stage], Table]] = {
     "speech": speech,
     "first-byte": first_byte,
@@ -99,6 +105,7 @@ MEASUREMENTS: dict[str, Callable[[Stage], Table]] = {
     "tickets": tickets,
     "fairness": fairness,
     "export": export,
+    "dub": dub,
 }
 # Those that start one Neiroha server.
 PROFILED = ("speech", "first-byte", "embedded")

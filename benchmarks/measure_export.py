@@ -131,13 +131,13 @@ def _export(target: Target, hours: float) -> Export:
         path, process = Path(name) / f"export.{target}", psutil.Process()
         before, began = process.memory_info().rss, time.process_time()
         merged = merge(parts, target, path, title="Ten hours")
-        cpu, most = time.process_time() - began, _highest_memory(process)
+        cpu, most = time.process_time() - began, highest_memory(process)
         slot = merged.slots[-1]
         drift = last_sound(path, merged.duration - slot.start + 0.1) - slot.start
         return Export(target, merged.duration / 3600, before, most, cpu, drift, path.stat().st_size)
 
 
-def _highest_memory(process: psutil.Process) -> int:
+def highest_memory(process: psutil.Process) -> int:
     """Where the system does not say it, what is resident now."""
     try:
         import resource

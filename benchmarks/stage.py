@@ -45,6 +45,7 @@ class Settings:
     tickets: tuple[int, ...] = (100, 1000, 5000)
     answers: int = 2000
     export_hours: float = 10.0
+    dub_hours: float = 2.0
     lines: int = 5000
     installation: str = "large"
 

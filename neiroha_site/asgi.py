@@ -30,9 +30,10 @@ Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 
-# A form with the largest reference recording, or with the largest exported bank, and some room.
-MAX_PAGE_BODY, MAX_IMPORT_BODY = 32 * 1024 * 1024, 102 * 1024 * 1024
-IMPORT_PATH = "/admin/banks/bank/import/"
+# A form with the largest reference recording and some room; pages that take more: an exported bank, and a database with
+# its audio.
+MAX_PAGE_BODY = 32 * 1024 * 1024
+MAX_IMPORT_BODIES = {"/admin/banks/bank/import/": 102 * 1024 * 1024, "/studio/desktop/": 702 * 1024 * 1024}
 
 
 class HttpRouter:
@@ -61,7 +62,7 @@ class HttpRouter:
     async def _pages(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Django takes a body in whole, on disk, before any view can refuse it: so it is bounded here."""
         received = 0
-        most = MAX_IMPORT_BODY if scope["path"] == IMPORT_PATH else MAX_PAGE_BODY
+        most = MAX_IMPORT_BODIES.get(scope["path"], MAX_PAGE_BODY)
 
         async def bounded() -> Mapping[str, Any]:
             nonlocal received

@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from api.models import RequestLog
-from providers.models import UsageMinute
+from providers.models import ChatModel, UsageMinute
 from studio.forms import BEGUN_AGAIN
 from studio.models import Take, TakeState
 from studio.periods import beginning_of
@@ -39,6 +39,7 @@ def spoken_by_day() -> list[Day]:
     first = since.date()
     rows = (
         UsageMinute.objects.filter(minute__gte=since)
+        .exclude(provider=ChatModel.USAGE_ID)
         .annotate(day=TruncDate("minute", tzinfo=zone))
         .values_list("day")
         .annotate(Sum("characters"), Sum("requests"))

@@ -42,6 +42,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
         ]),
         (_("Connections"), [
             (_("Providers"), "hub", "providers", "provider"),
+            (_("Chat model"), "chat", "providers", "chatmodel"),
             (_("Queue"), "low_priority", "providers", "provider", "admin:queue"),
             (_("Troubleshooting"), "troubleshoot", "providers", "provider", "admin:troubleshooting"),
         ]),

@@ -174,6 +174,8 @@ WHITENOISE_AUTOREFRESH = DEBUG
 
 # Uploads through pages; the API's own limit is a setting of the administrator's.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
+# A folder of chapters, each a file and its path.
+DATA_UPLOAD_MAX_NUMBER_FILES = 600
 
 REST_FRAMEWORK = {
     # A view that names none of its own stays closed.

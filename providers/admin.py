@@ -17,7 +17,9 @@ from django.utils.translation import gettext_lazy
 
 from providers import adapters
 from providers.admin_base import ArchivedFilter, ModelAdmin
-from providers.forms import OPTION_PREFIX, CatalogueVoiceForm, for_kind, stored_key_length
+from providers.chat_admin import ChatModelAdmin as ChatModelAdmin
+from providers.forms import OPTION_PREFIX, CatalogueVoiceForm, for_kind
+from providers.key_form import stored_key_length
 from providers.live_checks import LiveChecks
 from providers.models import CatalogueEntry, CatalogueModel, CatalogueVoice, Provider
 from providers.pages import BackendPagesAdmin, catalogue_counts, health_mark, health_of, of_limit, used_today

@@ -31,6 +31,7 @@ else:
     from unfold.admin import TabularInline as UnfoldTabularInline
     from unfold.widgets import UnfoldAdminExpandableTextareaWidget
 
+    from providers.key_choices import KeyChoices
     from providers.long_select import LongSelect
 
     def _without_links(field):
@@ -53,6 +54,9 @@ else:
 
         def formfield_for_foreignkey(self, db_field, request, **kwargs):
             return super().formfield_for_foreignkey(db_field, request, **{**_long_choice(), **kwargs})
+
+        def formfield_for_manytomany(self, db_field, request, **kwargs):
+            return super().formfield_for_manytomany(db_field, request, **{"form_class": KeyChoices, **kwargs})
 
         def get_action_choices(self, request, default_choices=None, action_location=ActionLocation.CHANGE_LIST):
             """Unfold's own does not know the location that Django passes."""

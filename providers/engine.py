@@ -25,6 +25,8 @@ class Engine:
     def __init__(self) -> None:
         self.ledger = DatabaseLedger()
         self.queue = SpeechQueue(ledger=self.ledger)
+        # The chat model's own: what waits for it is no speech.
+        self.chat_queue = SpeechQueue(ledger=self.ledger)
         self.client = make_client()
         self._codec_threads = ThreadPoolExecutor(max_workers=(os.cpu_count() or 2) + 1, thread_name_prefix="codec")
         self._adapters: dict[int, Adapter] = {}
@@ -69,6 +71,7 @@ class Engine:
         self.keep_adapters(())
         await asyncio.gather(*self._closing, return_exceptions=True)
         self.queue.close()
+        self.chat_queue.close()
         await self.client.aclose()
         self._codec_threads.shutdown(wait=False, cancel_futures=True)
 

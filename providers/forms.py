@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -12,18 +11,18 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.widgets import (
     UnfoldAdminExpandableTextareaWidget,
-    UnfoldAdminPasswordWidget,
     UnfoldAdminSelectWidget,
     UnfoldAdminTextareaWidget,
     UnfoldAdminTextInputWidget,
-    UnfoldBooleanWidget,
 )
 
 from providers import adapters
 from providers.archive import Archivable
-from providers.models import CatalogueVoice, Provider
+from providers.key_form import StoredKeyForm
+from providers.models import CatalogueVoice, Provider, validate_time_zone
 from providers.option_fields import chosen_options, option_fields, stored_initial
 from providers.speech import TaskMode
+from providers.strict_json import StrictDecoder
 
 if TYPE_CHECKING:
     _ProviderModelForm = forms.ModelForm[Provider]
@@ -41,20 +40,10 @@ def refuse_taken_name(model: type[Archivable], name: str, own_pk: int | None) ->
         raise ValidationError(_("There is one with this name already."))
 
 
-class ProviderForm(_ProviderModelForm):
+class ProviderForm(_ProviderModelForm, StoredKeyForm):
     """`for_kind` makes the class for one kind. An empty key field keeps the key that is stored."""
 
     kind = ""
-    key = forms.CharField(
-        label=gettext_lazy("API key"),
-        required=False,
-        max_length=4000,
-        widget=UnfoldAdminPasswordWidget({"autocomplete": "new-password", "spellcheck": "false"}),
-        help_text=gettext_lazy("Stored encrypted and never shown again. Leave empty to keep the key that is stored."),
-    )
-    remove_key = forms.BooleanField(
-        label=gettext_lazy("Remove the stored key"), required=False, widget=UnfoldBooleanWidget
-    )
 
     class Meta:
         model = Provider
@@ -80,36 +69,18 @@ class ProviderForm(_ProviderModelForm):
         refuse_taken_name(Provider, name, self.instance.pk)
         return name
 
+    def clean_time_zone(self) -> str:
+        """Here already: the page computes other fields by the row's, which must not become one that is none."""
+        zone = str(self.cleaned_data["time_zone"])
+        validate_time_zone(zone)
+        return zone
+
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
         capabilities = self.instance.adapter_class.capabilities
         self.instance.options = chosen_options(capabilities.provider_options, cleaned, OPTION_PREFIX)
         self._clean_key(cleaned, needed=capabilities.needs_key)
         return cleaned
-
-    def _clean_key(self, cleaned: dict[str, Any], needed: bool) -> None:
-        given, removed = cleaned.get("key"), cleaned.get("remove_key")
-        if given and removed:
-            self.add_error("remove_key", _("Give a new key or remove the stored one, not both."))
-        elif needed and not given and (removed or not stored_key_length(self.instance)) and not self.has_error("key"):
-            self.add_error("key", _("This kind of provider needs a key."))
-        elif not given and not removed and stored_key_length(self.instance) and self._moves_away(cleaned):
-            self.add_error("key", _("The address leads to another server: enter the key again, or remove it."))
-        elif given:
-            self.instance.api_key = given
-        elif removed:
-            self.instance.api_key = ""
-
-    def _moves_away(self, cleaned: dict[str, Any]) -> bool:
-        """Whether the stored key would go to a server that it was not given for."""
-        before, after = self.initial.get("base_url", ""), cleaned.get("base_url", "")
-        return "base_url" in self.fields and urlsplit(before)[:2] != urlsplit(after)[:2]
-
-
-def stored_key_length(provider: Provider | None) -> int:
-    """Of the ciphertext, as the admin's queryset annotates it: enough to know whether there is a key."""
-    length: int = getattr(provider, "key_length", 0)
-    return length
 
 
 def for_kind(kind: str) -> type[ProviderForm]:
@@ -171,6 +142,7 @@ class RegisteredVoiceForm(forms.Form):
         label=gettext_lazy("Further fields"),
         required=False,
         initial=dict,
+        decoder=StrictDecoder,
         widget=UnfoldAdminTextareaWidget({"rows": 2, "spellcheck": "false"}),
         help_text=gettext_lazy('As the backend names them, in JSON, such as {"mode": "design"}.'),
     )

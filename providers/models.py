@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
@@ -14,7 +15,9 @@ from providers import adapters
 from providers.adapters.base import Adapter
 from providers.archive import Archivable, ArchivableQuerySet
 from providers.audit import AuditEntry as AuditEntry
+from providers.chat import AnswerFormat
 from providers.egress import AddressRefused, check_host
+from providers.errors import ProviderUnavailable
 from providers.fields import EncryptedTextField, SecretUnreadable
 from providers.options import clean_options, with_defaults
 from providers.speech import ProviderConfig
@@ -149,6 +152,153 @@ class Provider(Archivable):
             piece_characters=self.piece_characters,
             options=with_defaults(self.adapter_class.capabilities.provider_options, self.options),
         )
+
+
+class ChatModelManager(models.Manager["ChatModel"]):
+    """Leaves the key where it is, so that nothing but `ChatModel.setup` reads it, or fails on it."""
+
+    def get_queryset(self) -> models.QuerySet[ChatModel]:
+        return super().get_queryset().defer("api_key")
+
+
+@dataclass(frozen=True, slots=True)
+class ChatSetup:
+    """The chat model as plain, frozen values. `config.problem` says why it can't be asked."""
+
+    config: ProviderConfig
+    model: str
+    format: AnswerFormat
+    window_characters: int
+
+
+class ChatModel(models.Model):
+    """The one chat model that reads texts for the studio (pk 1)."""
+
+    # Of its use in the ledger, where no provider has it.
+    USAGE_ID = 0
+
+    enabled = models.BooleanField(
+        _("enabled"),
+        default=False,
+        help_text=_("Off: nothing more is sent, and what is under way ends at its next request."),
+    )
+    base_url = models.CharField(
+        _("base URL"),
+        max_length=500,
+        blank=True,
+        help_text=_("Of an OpenAI-compatible API, such as https://api.openai.com/v1 or http://127.0.0.1:11434/v1."),
+    )
+    model = models.CharField(_("model"), max_length=200, blank=True, help_text=_("As the server calls it."))
+    api_key = EncryptedTextField(_("API key"), blank=True, editable=False)
+    answer_format = models.CharField(
+        _("JSON mode"),
+        max_length=20,
+        choices=[
+            (AnswerFormat.OBJECT.value, _("JSON object")),
+            (AnswerFormat.SCHEMA.value, _("JSON by a schema")),
+            (AnswerFormat.TEXT.value, _("None: ask for JSON in words")),
+        ],
+        default=AnswerFormat.OBJECT.value,
+        help_text=_("A server that refuses it is asked once more without, and then always."),
+    )
+    json_refused = models.BooleanField(default=False, editable=False)
+    window_characters = models.PositiveIntegerField(
+        _("characters per request"),
+        default=6000,
+        validators=[MinValueValidator(500), MaxValueValidator(100_000)],
+        help_text=_("A long text is sent in parts of about this size, each with what stands around it."),
+    )
+    max_concurrency = models.PositiveSmallIntegerField(
+        _("requests at once"), default=2, validators=[MinValueValidator(1), MaxValueValidator(16)]
+    )
+    requests_per_minute = models.PositiveIntegerField(_("requests per minute"), default=0, help_text=_("0 = no limit"))
+    requests_per_day = models.PositiveIntegerField(_("requests per day"), default=0, help_text=_("0 = no limit"))
+    time_zone = models.CharField(
+        _("time zone"),
+        max_length=64,
+        default="UTC",
+        validators=[validate_time_zone],
+        help_text=_("A day of the limits above begins at midnight here, such as America/Los_Angeles."),
+    )
+    timeout_seconds = models.PositiveIntegerField(
+        _("time limit for one call, seconds"), default=120, validators=[MinValueValidator(1), MaxValueValidator(3600)]
+    )
+    checked_at = models.DateTimeField(_("checked"), null=True, editable=False)
+    latency_ms = models.PositiveIntegerField(_("latency, ms"), default=0, editable=False)
+    problem = models.CharField(_("problem"), max_length=500, blank=True, editable=False)
+
+    objects = ChatModelManager()
+
+    class Meta:
+        verbose_name = _("chat model")
+        verbose_name_plural = _("chat model")
+
+    def __str__(self) -> str:
+        return str(_("chat model"))
+
+    @classmethod
+    def load(cls) -> ChatModel:
+        return cls.objects.get_or_create(pk=1)[0]
+
+    @classmethod
+    def ready(cls, destination: str) -> ChatSetup:
+        """For sending a text there. ProviderUnavailable where that is not wanted any more, or would go elsewhere."""
+        row = cls.load()
+        if not row.is_ready:
+            raise ProviderUnavailable("The chat model was switched off.")
+        if row.destination != destination:
+            raise ProviderUnavailable("The chat model's address was changed: ask anew to send the text there.")
+        return row.setup()
+
+    @property
+    def destination(self) -> str:
+        """Where a text goes, for those who send it: scheme, host and port."""
+        parts = urlsplit(self.base_url)
+        return f"{parts.scheme}://{parts.netloc}"
+
+    @property
+    def is_ready(self) -> bool:
+        return bool(self.enabled and self.base_url and self.model)
+
+    def clean(self) -> None:
+        self.base_url = self.base_url.strip()
+        if self.base_url:
+            try:
+                validate_base_url(self.base_url)
+            except ValidationError as error:
+                raise ValidationError({"base_url": error.messages}) from error
+        lacking = [name for name in ("base_url", "model") if not getattr(self, name)]
+        if self.enabled and lacking:
+            raise ValidationError({name: _("Without it nothing can be asked: enter it first.") for name in lacking})
+
+    def forget_what_was_learned(self) -> None:
+        """After it became another server or model."""
+        self.json_refused, self.checked_at, self.problem = False, None, ""
+
+    def setup(self) -> ChatSetup:
+        """The frozen values, whether or not it is enabled."""
+        key, problem = "", ""
+        try:
+            key = self.api_key
+        except SecretUnreadable:
+            problem = "The key of the chat model can't be decrypted any more: an administrator has to enter it again."
+        if not (self.base_url and self.model):
+            problem = "The chat model has no address or no name yet: an administrator has to enter it."
+        config = ProviderConfig(
+            id=self.USAGE_ID,
+            name="The chat model",
+            kind="chat",
+            base_url=self.base_url,
+            key=key,
+            problem=problem,
+            timeout=float(self.timeout_seconds),
+            max_concurrency=self.max_concurrency,
+            requests_per_minute=self.requests_per_minute,
+            requests_per_day=self.requests_per_day,
+            time_zone=self.time_zone,
+        )
+        format = AnswerFormat.TEXT if self.json_refused else AnswerFormat(self.answer_format)
+        return ChatSetup(config, self.model, format, self.window_characters)
 
 
 class UsageMinute(models.Model):

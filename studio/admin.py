@@ -8,4 +8,4 @@ from studio.models import StudioSettings
 
 @admin.register(StudioSettings)
 class StudioSettingsAdmin(SingleRowAdmin[StudioSettings]):
-    fields = ["retention_days", "quota_mb", "max_text_characters"]
+    fields = ["retention_days", "quota_mb", "max_text_characters", "read_ahead"]

@@ -53,7 +53,8 @@ type IsCancelled = Callable[[], bool]
 @dataclass(frozen=True, slots=True)
 class ExportLine:
     """`index` is its number in the project, from 1; `chapter` the title of the chapter that begins with it, if one
-    does; `sample_rate` that of headerless PCM. `duration` is seconds."""
+    does; `sample_rate` that of headerless PCM. `duration` is seconds, as is `end`, that of a line's own time, where it
+    has one."""
 
     index: int
     speaker: str
@@ -63,6 +64,7 @@ class ExportLine:
     duration: float
     chapter: str = ""
     sample_rate: int = PCM_SAMPLE_RATE
+    end: float | None = None
 
     @property
     def name(self) -> str:
@@ -93,10 +95,11 @@ def write_merged(
     cancelled: IsCancelled,
     title: str = "",
     author: str = "",
+    cover: bytes = b"",
     loudness: float | None = LOUDNESS,
 ) -> Merged:
-    """All lines one behind the other; `slots` of the answer say where each is heard. `loudness` is LUFS, None leaves
-    it as it is."""
+    """All lines one behind the other; `slots` of the answer say where each is heard. `cover` is a JPEG; `loudness` is
+    LUFS, None leaves it as it is."""
     with storage_errors():
         return merge(
             parts_of(lines, gaps),
@@ -104,6 +107,7 @@ def write_merged(
             path,
             title=title,
             author=author,
+            cover=cover,
             loudness=loudness,
             progress=progress,
             cancelled=cancelled,

@@ -7,6 +7,7 @@ import logging
 import secrets
 import threading
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,15 @@ from providers.database import in_database
 from providers.errors import SpeechError
 from providers.speech import PCM_SAMPLE_RATE, AudioFormat
 from studio import files
+from studio.dub_export import read_in_time, slots_in_time, write_in_time
+from studio.dubbing import fits
+from studio.export_chapters import write_chapters
 from studio.export_files import ExportLine, Gaps, slots_of, write_merged, write_subtitles, write_zip
 from studio.export_options import ExportOptions, What
-from studio.models import MEGABYTE, Export, Line, StudioSettings, TakeState
-from studio.models.takes import bytes_used
+from studio.exports import quota_beyond
+from studio.kinds import kind
+from studio.models import Export, Line, Project, TakeState
+from studio.projects import cover_of
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +108,7 @@ def make(export: Export, closing: threading.Event) -> None:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         duration = _written(export, options, path, _Watch(export, closing))
-        _keep(export, path, f"{files.EXPORTS}/{name}", duration)
+        _keep(export, path, f"{files.EXPORTS}/{name}", duration, options.what)
     except Cancelled:
         # Its row says so already, or it stays as it is for the next server.
         return
@@ -117,23 +123,24 @@ def make(export: Export, closing: threading.Event) -> None:
 
 def _written(export: Export, options: ExportOptions, path: Path, watch: _Watch) -> float | None:
     """Write the file; the seconds of what is heard in it."""
+    if kind(export.project.kind).timed:
+        return _written_in_time(export, options, path, watch)
     lines = export_lines(export, options)
     gaps = Gaps(options.gap_ms / 1000, options.chapter_gap_ms / 1000)
     title, cancelled = export.project.name, watch.cancelled
-    if options.what is What.AUDIO:
-        author = export.project.owner.get_full_name() or export.project.owner.get_username()
-        merged = write_merged(
-            lines,
-            path,
-            options.target,
-            gaps=gaps,
-            progress=watch.progress,
-            cancelled=cancelled,
-            title=title,
-            author=author,
-            loudness=options.loudness,
-        )
-        return merged.duration
+    if options.what in (What.AUDIO, What.CHAPTERS):
+        shared: dict[str, Any] = {
+            "gaps": gaps,
+            "progress": watch.progress,
+            "cancelled": cancelled,
+            "title": title,
+            "author": _author(export.project),
+            "cover": cover_of(export.project),
+            "loudness": options.loudness,
+        }
+        if options.what is What.CHAPTERS:
+            return write_chapters(lines, path, options.target, **shared)
+        return write_merged(lines, path, options.target, **shared).duration
     slots = slots_of(lines, gaps, progress=watch.measuring, cancelled=cancelled)
     if options.what is What.FILES:
         write_zip(lines, slots, path, progress=watch.writing, cancelled=cancelled, title=title)
@@ -142,11 +149,50 @@ def _written(export: Export, options: ExportOptions, path: Path, watch: _Watch) 
     return slots[-1].end if slots else None
 
 
+def _written_in_time(export: Export, options: ExportOptions, path: Path, watch: _Watch) -> float | None:
+    """The same where each line has a time of its own."""
+    project, known = export.project, fits(export.project)
+    rows = _chosen(export, options)
+    lines, fitted = _export_lines(project, rows), [known[row.pk] for row in rows]
+    match options.what:
+        case What.FILES:
+            slots = slots_in_time(lines, fitted)
+            write_zip(lines, slots, path, progress=watch.progress, cancelled=watch.cancelled, title=project.name)
+            return max((slot.end for slot in slots), default=None)
+        case What.SUBTITLES:
+            slots = read_in_time(lines, fitted)
+            write_subtitles(lines, slots, path, options.format, speakers=options.speaker_prefix)
+            return max((slot.end for slot in slots), default=None)
+        case _:
+            return write_in_time(
+                project,
+                lines,
+                fitted,
+                options,
+                path,
+                author=_author(project),
+                progress=watch.progress,
+                cancelled=watch.cancelled,
+            )
+
+
+def _author(project: Project) -> str:
+    return project.author or project.owner.get_full_name() or project.owner.get_username()
+
+
 def export_lines(export: Export, options: ExportOptions) -> list[ExportLine]:
-    """As they are now, in order, each with its number in the project."""
-    numbers = {pk: number for number, pk in enumerate(export.project.lines.values_list("pk", flat=True), start=1)}
-    chosen = options.chosen(export.project.lines.all()).select_related("take", "character")
-    return [_export_line(numbers[line.pk], line) for line in chosen.defer("take__waveform", "take__made_with_json")]
+    """As they are now, in order, each with its number in the project. InvalidRequest."""
+    return _export_lines(export.project, _chosen(export, options))
+
+
+def _chosen(export: Export, options: ExportOptions) -> list[Line]:
+    chosen = options.chosen(export.project.lines.all(), timed=kind(export.project.kind).timed)
+    return list(chosen.select_related("take", "character").defer("take__waveform", "take__made_with_json"))
+
+
+def _export_lines(project: Project, lines: Iterable[Line]) -> list[ExportLine]:
+    numbers = {pk: number for number, pk in enumerate(project.lines.values_list("pk", flat=True), start=1)}
+    return [_export_line(numbers[line.pk], line) for line in lines]
 
 
 def _export_line(number: int, line: Line) -> ExportLine:
@@ -160,14 +206,15 @@ def _export_line(number: int, line: Line) -> ExportLine:
         duration=take.duration or 0.0,
         chapter=line.chapter,
         sample_rate=PCM_SAMPLE_RATE,
+        end=None if line.end_ms is None else line.end_ms / 1000,
     )
 
 
-def _keep(export: Export, path: Path, name: str, duration: float | None) -> None:
+def _keep(export: Export, path: Path, name: str, duration: float | None, what: What) -> None:
     """Let the row name the file, where it is still wanted and its owner's quota has room for it."""
-    size, quota = path.stat().st_size, StudioSettings.load().quota_mb
-    if quota and bytes_used(export.owner_id) + size > quota * MEGABYTE:
+    size = path.stat().st_size
+    if spent := quota_beyond(export.owner, size, what):
         path.unlink(missing_ok=True)
-        raise files.quota_spent(quota)
+        raise spent
     if not export.end(TakeState.DONE, file=name, size=size, duration=duration, progress=1.0):
         path.unlink(missing_ok=True)

@@ -27,7 +27,7 @@ from providers.errors import SpeechError
 from providers.speech import PCM_SAMPLE_RATE, AudioFormat
 from providers.whole_files import PART, whole_file
 
-FOLDER, EXPORTS = "takes", "exports"
+FOLDER, EXPORTS, FOOTAGE, UPLOADS = "takes", "exports", "footage", "uploads"
 # A file that no take names may be one that is just being finished; after so long it is not.
 ORPHAN_SECONDS = 3600.0
 RESERVE_BYTES = 64 * 1024 * 1024
@@ -56,6 +56,13 @@ class QuotaSpent(StorageError):
 
 def quota_spent(megabytes: int) -> QuotaSpent:
     return QuotaSpent(f"Your takes use all of the {megabytes} MB that they may: delete some of them, then try again.")
+
+
+def video_quota_spent(megabytes: int) -> QuotaSpent:
+    return QuotaSpent(
+        f"Footage and exported videos may take {megabytes} MB, which this goes beyond: delete some of them, or let an"
+        " administrator raise the video quota."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +113,10 @@ def folder(name: str = FOLDER) -> Path:
     return Path(private_storage().path(name))
 
 
-def has_room() -> bool:
-    """Whether the disk holds more than a batch in flight may need."""
+def has_room(size: int = 0) -> bool:
+    """Whether the disk holds `size` bytes, and more than a batch in flight may need."""
     place = next(one for one in (folder(), *folder().parents) if one.exists())
-    return shutil.disk_usage(place).free >= RESERVE_BYTES
+    return shutil.disk_usage(place).free >= RESERVE_BYTES + size
 
 
 def write(made: TakeFile) -> str:
@@ -155,7 +162,7 @@ def remove_orphans(known: Callable[[list[str]], Iterable[str]]) -> int:
 
 
 def _files() -> Iterator[Path]:
-    for name in (FOLDER, EXPORTS):
+    for name in (FOLDER, EXPORTS, FOOTAGE, UPLOADS):
         try:
             yield from folder(name).iterdir()
         except FileNotFoundError:

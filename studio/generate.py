@@ -6,9 +6,10 @@ Everything that a take is spoken with is frozen here, when it is queued.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from itertools import batched
 from typing import Any
 
@@ -34,24 +35,27 @@ class Want(StrEnum):
 
 @dataclass
 class Outcome:
-    """What became of the lines: `refused` counts the reasons for which some can't be spoken."""
+    """What became of the lines: `refused` counts the reasons for which some can't be spoken, `refusals` has each's."""
 
     queued: int = 0
     reused: int = 0
     waiting: int = 0
     refused: Counter[str] = field(default_factory=Counter)
+    refusals: dict[int, str] = field(default_factory=dict, repr=False)
     pks: list[int] = field(default_factory=list, repr=False)
 
 
-def generate(project: Project, lines: LineQuerySet, want: Want, user: Any) -> Outcome:
+def generate(
+    project: Project, lines: LineQuerySet, want: Want, user: Any, *, priority: Priority = Priority.BATCH
+) -> Outcome:
     """Queue takes for those of the lines that `want` means. They are spoken in the order of the lines."""
     refresh(project)
     outcome, terms = Outcome(), Terms.of(project)
     with transaction.atomic():
         stated = lines.order_by("position", "pk").select_related("attempt", "take")
         for batch in batched(_wanted(stated, want), BATCH):
-            _ask(project, terms, batch, user, outcome)
-    _report(project, outcome)
+            _ask(project, terms, batch, partial(Take.ask, user, priority=priority.value), outcome)
+    _report(project, outcome, touch=priority is Priority.BATCH)
     return outcome
 
 
@@ -78,12 +82,12 @@ def _wanted(lines: LineQuerySet, want: Want) -> Iterator[Line]:
     yield from lines.in_state({*states, LineState.QUEUED, LineState.RUNNING}).iterator(chunk_size=2000)
 
 
-def _ask(project: Project, terms: Terms, lines: tuple[Line, ...], user: Any, outcome: Outcome) -> None:
+def _ask(project: Project, terms: Terms, lines: tuple[Line, ...], ask: Callable[..., Take], outcome: Outcome) -> None:
     renew(terms, lines)
     able = [line for line in lines if not _left_out(terms, line, outcome)]
     asked = _reuse(project, able, outcome) if project.reuse else able
     superseded = [line.attempt.pk for line in asked if line.attempt is not None and line.attempt.is_open]
-    takes = {line.wanted if project.reuse else line.pk: _take(project, terms, line, user) for line in asked}
+    takes = {line.wanted if project.reuse else line.pk: _take(project, terms, line, ask) for line in asked}
     Take.objects.bulk_create(takes.values())
     for line in asked:
         line.attempt = takes[line.wanted if project.reuse else line.pk]
@@ -103,6 +107,7 @@ def _left_out(terms: Terms, line: Line, outcome: Outcome) -> bool:
     reason = _refusal(terms, line)
     if reason:
         outcome.refused[reason] += 1
+        outcome.refusals[line.pk] = reason
     return bool(reason)
 
 
@@ -134,24 +139,23 @@ def _reuse(project: Project, lines: list[Line], outcome: Outcome) -> list[Line]:
     return [line for line in lines if line.pk not in taken]
 
 
-def _take(project: Project, terms: Terms, line: Line, user: Any) -> Take:
+def _take(project: Project, terms: Terms, line: Line, ask: Callable[..., Take]) -> Take:
     made_with = terms.made_with(line)
     assert made_with is not None, "lines without a character are left out"
-    return Take.ask(
-        user,
+    return ask(
         line.text,
         made_with,
         project.format,
         spoken=terms.spoken(line),
-        priority=Priority.BATCH.value,
         project=project,
         line=line,
         character_id=line.character_id,
     )
 
 
-def _report(project: Project, outcome: Outcome) -> None:
-    project.touch()
+def _report(project: Project, outcome: Outcome, *, touch: bool) -> None:
+    if touch:
+        project.touch()
     if outcome.pks:
         transaction.on_commit(lambda: events.announce(project.pk, outcome.pks))
     if outcome.queued:

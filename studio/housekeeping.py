@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
+from pathlib import PurePath
 
 from django.utils import timezone
 
-from studio import files, import_drafts
-from studio.models import OPEN, Export, StudioSettings, Take
+from studio import files, import_drafts, uploads
+from studio.desktop import waiting
+from studio.models import OPEN, Export, Footage, StudioSettings, SuggestionRun, Take, Upload
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +24,7 @@ def recover() -> None:
     if interrupted := Take.objects.put_back():
         logger.warning("%d takes were interrupted when the server stopped, and are queued again.", interrupted)
     Export.objects.put_back()
+    SuggestionRun.objects.put_back()
     files.remove_parts()
 
 
@@ -36,12 +39,16 @@ def sweep() -> None:
         old.delete()
     files.remove_orphans(_known)
     import_drafts.sweep()
+    waiting.sweep()
+    uploads.sweep()
 
 
 def _known(names: list[str]) -> set[str]:
     """Which of these names of files something has."""
-    return {
+    tokens = [PurePath(name).name for name in names if name.startswith(f"{files.UPLOADS}/")]
+    coming = Upload.objects.filter(pk__in=tokens).values_list("pk", flat=True)
+    return {f"{files.UPLOADS}/{token}" for token in coming} | {
         name or ""
-        for rows in (Take.objects.all(), Export.objects.all())
+        for rows in (Take.objects.all(), Export.objects.all(), Footage.objects.all())
         for name in rows.filter(file__in=names).values_list("file", flat=True)
     }

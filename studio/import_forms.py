@@ -1,56 +1,41 @@
-"""The two steps of an import: a text or files, then how they are cut."""
+"""The first step of an import: a text, files, or a folder of them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import PurePath
+from collections.abc import Iterable
+from pathlib import PurePosixPath
 from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import UploadedFile
 from django.http import QueryDict
+from django.utils.datastructures import MultiValueDict
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from unfold.widgets import (
-    UnfoldAdminIntegerFieldWidget,
-    UnfoldAdminRadioSelectWidget,
-    UnfoldAdminSelectWidget,
-    UnfoldAdminTextareaWidget,
-    UnfoldAdminTextInputWidget,
-    UnfoldBooleanWidget,
-)
+from unfold.widgets import UnfoldAdminTextareaWidget
 
 from banks.uploads import UploadWidget, too_large
-from studio.decoding import ENCODINGS, TextFileError, UnknownEncoding, decode
+from studio.books import MARKDOWN, MOST_EPUB_BYTES, MOST_TEXT_BYTES, read_book
+from studio.decoding import TextFileError, UnknownEncoding, decode
+from studio.epub import is_epub
 from studio.import_drafts import DraftFile
-from studio.kinds import kinds
-from studio.markdown import sections
-from studio.models import LONGEST_LINE, Project
-from studio.text import LONGEST_PATTERN, CutError, How
-from studio.text_import import LONGEST, SHORTEST, Cutting, Plan, Source, plan
+from studio.natural_order import natural_key
 
-MOST_FILES = 50
-# Of all files together.
-MOST_BYTES = 8 * 1024 * 1024
-MARKDOWN = (".md", ".markdown")
-
-HOW_LABELS = {
-    How.PARAGRAPH: gettext_lazy("Paragraphs, which end at an empty line"),
-    How.LINE: gettext_lazy("Lines of the text, one by one"),
-    How.SENTENCE: gettext_lazy("Sentences"),
-    How.QUOTES: gettext_lazy("Quotes: what is said, and what is told between"),
-    How.PATTERN: gettext_lazy("A pattern of your own"),
-}
-APPEND, REPLACE = "append", "replace"
+MOST_FILES = 500
+SUFFIXES = (".txt", ".text", *MARKDOWN, ".epub")
+# Of the names of what a folder holds beside texts, so many are told.
+SHOWN_NAMES = 5
 
 
 class TextFilesWidget(UploadWidget):
     allow_multiple_selected = True
 
-    def __init__(self) -> None:
-        super().__init__(".txt,.md,.markdown,.text,text/*", MOST_BYTES)
-        self.attrs["multiple"] = True
+    def __init__(self, *, folder: bool = False) -> None:
+        super().__init__(",".join([*SUFFIXES, "text/*", "application/epub+zip"]), MOST_EPUB_BYTES)
+        self.attrs |= {"multiple": True, "data-nr-most-files": MOST_FILES}
+        if folder:
+            self.attrs |= {"webkitdirectory": True, "data-nr-suffixes": " ".join(SUFFIXES)}
 
 
 class TextFilesField(forms.FileField):
@@ -58,13 +43,20 @@ class TextFilesField(forms.FileField):
         files = [super(TextFilesField, self).clean(one, initial) for one in data or []]
         if len(files) > MOST_FILES:
             raise ValidationError(_("At most %d files at once.") % MOST_FILES)
-        if sum(one.size or 0 for one in files) > MOST_BYTES:
-            raise ValidationError(_("Together the files are too large.") + " " + too_large(MOST_BYTES))
+        if sum(one.size or 0 for one in files) > MOST_EPUB_BYTES:
+            raise ValidationError(_("Together the files are too large.") + " " + too_large(MOST_EPUB_BYTES))
         return files
 
 
+class FolderField(TextFilesField):
+    def clean(self, data: Any, initial: Any = None) -> list[UploadedFile[Any]]:
+        # What of a folder is no text is left out, whatever is wrong with it.
+        return super().clean([one for one in data or [] if is_wanted(one.name)], initial)
+
+
 class TextForm(forms.Form):
-    """The first step."""
+    """`drafts`: what was chosen, in the order in which people number files. `skipped`: names of what a folder holds
+    beside texts."""
 
     text = forms.CharField(
         label=gettext_lazy("Text"),
@@ -73,171 +65,81 @@ class TextForm(forms.Form):
         widget=UnfoldAdminTextareaWidget({"rows": 12, "dir": "auto"}),
     )
     uploads = TextFilesField(
-        label=gettext_lazy("Or text files"),
+        label=gettext_lazy("Or files"),
         required=False,
         widget=TextFilesWidget,
-        help_text=gettext_lazy("Plain text or Markdown, up to 8 MB together. With several, each begins a chapter."),
+        help_text=gettext_lazy(
+            "Plain text, Markdown or EPUB; texts up to 8 MB together. With several, each begins a chapter."
+        ),
     )
+    folder = FolderField(
+        label=gettext_lazy("Or a folder"),
+        required=False,
+        widget=TextFilesWidget(folder=True),
+        help_text=gettext_lazy("All texts in it, in the order of their numbers; whatever else is in it is left out."),
+    )
+
+    def __init__(self, data: QueryDict | None = None, files: MultiValueDict[str, UploadedFile[Any]] | None = None):
+        super().__init__(data, files)
+        self.skipped: list[str] = []
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
-        text, files = cleaned.get("text", ""), cleaned.get("uploads", [])
+        text = cleaned.get("text", "")
+        files = [("uploads", str(file.name or ""), file) for file in cleaned.get("uploads", [])]
+        files += [("folder", path, file) for path, file in self._in_folder(cleaned.get("folder", []))]
         if text.strip() and files:
             raise ValidationError(_("There is a text as well as a file: choose one of them."))
         if not text.strip() and not files and not self.errors:
             self.add_error("text", _("Paste a text, or choose a file."))
-        if len(text.encode()) > MOST_BYTES:
+        if len(text.encode()) > MOST_TEXT_BYTES:
             self.add_error("text", _("The text is too long: at most 8 MB. Take it in parts."))
-        cleaned["drafts"] = [DraftFile("", text.encode())] if text.strip() else [self._read(file) for file in files]
+        files.sort(key=lambda one: natural_key(one[1]))
+        pasted = [DraftFile("", text.encode())] if text.strip() else []
+        cleaned["drafts"] = pasted or list(self._read(files))
         return cleaned
 
-    def _read(self, file: UploadedFile[Any]) -> DraftFile:
-        name, content = str(file.name or "")[-100:], file.read()
-        try:
-            _require_text(content)
-        except TextFileError as error:
-            self.add_error("uploads", f"{name}: {error.message}")
-        return DraftFile(name, content)
+    def _in_folder(self, files: list[UploadedFile[Any]]) -> Iterable[tuple[str, UploadedFile[Any]]]:
+        """With their paths, which the page's script sends: of what the browser sends itself only names come through."""
+        sent = self.files.getlist("folder") if isinstance(self.files, MultiValueDict) else []
+        paths = self.data.getlist("folder_path") if isinstance(self.data, QueryDict) else []
+        names = [str(file.name or "") for file in sent]
+        if [PurePosixPath(path).name for path in paths] != names:
+            paths = names
+        known = {id(file): path for file, path in zip(sent, paths, strict=True)}
+        self.skipped = [path for path, name in zip(paths, names, strict=True) if not is_wanted(name)]
+        if sent and not files and "folder" not in self.errors:
+            self.add_error("folder", _("There is no text in this folder: plain text, Markdown or EPUB."))
+        return [(known[id(file)], file) for file in files]
+
+    def _read(self, files: Iterable[tuple[str, str, UploadedFile[Any]]]) -> Iterable[DraftFile]:
+        left = MOST_TEXT_BYTES
+        for field, name, file in files:
+            name, content = name[-100:], file.read()
+            try:
+                _require_text(name, content)
+            except TextFileError as error:
+                self.add_error(field, f"{name}: {error.message}")
+                continue
+            if not is_epub(name, content):
+                left -= len(content)
+                if left < 0:
+                    text = _("Together the files are too large.") + " " + too_large(MOST_TEXT_BYTES)
+                    self.add_error(field, text)
+                    return
+            yield DraftFile(name, content)
 
 
-def _require_text(content: bytes) -> None:
+def is_wanted(path: Any) -> bool:
+    """Whether what a folder holds is a text, and not hidden."""
+    name = PurePosixPath(str(path or "")).name
+    return not name.startswith(".") and name.lower().endswith(SUFFIXES)
+
+
+def _require_text(name: str, content: bytes) -> None:
     """TextFileError. An encoding that can't be found out can be chosen in the next step."""
     try:
-        decode(content, most_bytes=MOST_BYTES)
+        read_book(name, content)
     except UnknownEncoding:
         # In this one every byte means something, and control characters show what is no text.
-        decode(content, "koi8_r", most_bytes=MOST_BYTES)
-
-
-class CutForm(forms.Form):
-    """The second step, for texts that wait. `planned` says what they make, once the form is valid."""
-
-    how = forms.ChoiceField(
-        label=gettext_lazy("A line of the project is"),
-        choices=[(how.value, label) for how, label in HOW_LABELS.items()],
-        initial=How.PARAGRAPH.value,
-        widget=UnfoldAdminRadioSelectWidget,
-    )
-    pattern = forms.CharField(
-        label=gettext_lazy("Pattern"),
-        required=False,
-        strip=False,
-        max_length=LONGEST_PATTERN,
-        widget=UnfoldAdminTextInputWidget({"placeholder": r"\n\s*\*\*\*\s*\n", "spellcheck": "false", "dir": "ltr"}),
-        help_text=gettext_lazy("A regular expression: the text is cut wherever it matches, and what matches goes."),
-    )
-    longest = forms.IntegerField(
-        label=gettext_lazy("Longest line, characters"),
-        min_value=SHORTEST,
-        max_value=LONGEST_LINE,
-        initial=LONGEST,
-        widget=UnfoldAdminIntegerFieldWidget,
-        help_text=gettext_lazy("What is longer is cut where a speaker would breathe."),
-    )
-    labels = forms.BooleanField(
-        label=gettext_lazy("The text says who speaks, as in “Anna: Come here.”"),
-        required=False,
-        widget=UnfoldBooleanWidget,
-    )
-    where = forms.ChoiceField(
-        label=gettext_lazy("Where to"),
-        choices=[
-            (APPEND, gettext_lazy("Behind the lines that are there")),
-            (REPLACE, gettext_lazy("In place of all lines that are there")),
-        ],
-        initial=APPEND,
-        widget=UnfoldAdminRadioSelectWidget,
-    )
-    sure = forms.BooleanField(
-        label=gettext_lazy("Remove the lines that are there"),
-        required=False,
-        widget=UnfoldBooleanWidget,
-        help_text=gettext_lazy("Their takes stay in the archive for as long as takes do."),
-    )
-
-    def __init__(self, project: Project, drafts: Sequence[DraftFile], data: QueryDict | None = None) -> None:
-        super().__init__(data)
-        self.project, self.drafts = project, drafts
-        self.turns = kinds()[project.kind].turns
-        self.no_names = frozenset(data.getlist("no_name")) if data is not None else frozenset()
-        if self.turns:
-            for name in ("how", "pattern", "labels"):
-                del self.fields[name]
-        for at, file in enumerate(drafts):
-            if file.name:
-                self.fields[_encoding_of(at)] = _encoding_field(file)
-        self.plan: Plan | None = None
-
-    def clean(self) -> dict[str, Any]:
-        cleaned = super().clean() or self.cleaned_data
-        if cleaned.get("how") != How.PATTERN:
-            self.errors.pop("pattern", None)
-        if "import" in self.data and cleaned.get("where") == REPLACE and not cleaned.get("sure"):
-            self.add_error("sure", _("Say that the lines that are there may go, or put the new ones behind them."))
-        sources = [source for at, file in enumerate(self.drafts) for source in self._sources(at, file)]
-        fatal = set(self.errors) - {"sure"}
-        if not fatal:
-            self._plan(sources, cleaned)
-        return cleaned
-
-    def _sources(self, at: int, file: DraftFile) -> list[Source]:
-        name = _encoding_of(at)
-        chosen = self.cleaned_data.get(name, "") if file.name else "utf-8"
-        try:
-            text = decode(file.content, chosen, most_bytes=MOST_BYTES).text
-        except TextFileError as error:
-            self.add_error(name if file.name else None, error.message)
-            return []
-        path = PurePath(file.name)
-        if path.suffix.lower() in MARKDOWN:
-            return [Source(body, heading[:200]) for heading, body in sections(text)]
-        return [Source(text, path.stem[:200] if len(self.drafts) > 1 else "")]
-
-    def _plan(self, sources: list[Source], cleaned: dict[str, Any]) -> None:
-        how = None if self.turns else How(cleaned["how"])
-        cutting = Cutting(
-            how,
-            self.turns or cleaned["labels"],
-            cleaned.get("pattern", ""),
-            cleaned["longest"],
-            self.no_names,
-        )
-        try:
-            self.plan = plan(sources, cutting, self.project.language)
-        except CutError as error:
-            self.add_error("pattern" if how is How.PATTERN else "how" if how else None, error.message)
-        except ValidationError as error:
-            self.add_error(None, error)
-
-    @property
-    def replaces(self) -> bool:
-        return bool(self.cleaned_data["where"] == REPLACE)
-
-    def encodings(self) -> list[forms.BoundField]:
-        return [self[name] for name in self.fields if name.startswith(_ENCODING)]
-
-
-_ENCODING = "encoding_"
-
-
-def _encoding_of(at: int) -> str:
-    return f"{_ENCODING}{at}"
-
-
-def _encoding_field(file: DraftFile) -> forms.ChoiceField:
-    """Asks for what a file is written in, and says what it looks like."""
-    return forms.ChoiceField(
-        label=_("Encoding of “%s”") % file.name,
-        choices=[("", _looks_like(file)), *ENCODINGS.items()],
-        required=False,
-        widget=UnfoldAdminSelectWidget,
-    )
-
-
-def _looks_like(file: DraftFile) -> str:
-    try:
-        found = decode(file.content, most_bytes=MOST_BYTES)
-    except TextFileError:
-        return _("Unknown: choose it")
-    name = ENCODINGS.get(found.encoding, found.encoding.upper())
-    return _("%s, as it looks") % name if found.guessed else name
+        decode(content, "koi8_r", most_bytes=MOST_TEXT_BYTES)

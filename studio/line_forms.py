@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django import forms
@@ -24,9 +24,11 @@ from providers.speech import SPEED_MAX, SPEED_MIN
 from providers.wording import duration
 from studio import lines
 from studio.cast import everybody
+from studio.kinds import kind
 from studio.lines import Draft
 from studio.models import Line, Project, Take, TakeState
 from studio.rows import STATES
+from studio.timing import clock, read_clock, time_behind
 
 MOST_TAKES = 12
 
@@ -63,6 +65,21 @@ class CharacterField(forms.ChoiceField):
     def clean(self, value: Any) -> int | None:
         chosen = super().clean(value)
         return int(chosen) if chosen else None
+
+
+class ClockField(forms.CharField):
+    """Its value is milliseconds, None where it is left empty."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        attributes = {"inputmode": "numeric", "placeholder": "0:00:00.000", "spellcheck": "false"}
+        super().__init__(required=False, max_length=20, widget=UnfoldAdminTextInputWidget(attributes), **kwargs)
+
+    def prepare_value(self, value: Any) -> Any:
+        return clock(value) if isinstance(value, int) else value
+
+    def clean(self, value: Any) -> int | None:
+        typed = super().clean(value)
+        return read_clock(typed) if typed else None
 
 
 def _speed(**kwargs: Any) -> forms.FloatField:
@@ -106,8 +123,11 @@ class Composer(forms.Form):
 
     def write(self) -> Line | None:
         """None, and the field says why, where it is no line."""
-        draft = Draft(self.cleaned_data["text"], character_id=self.cleaned_data["character"])
         after = self._previous() if self.before else self.neighbour
+        draft = Draft(self.cleaned_data["text"], character_id=self.cleaned_data["character"])
+        if kind(self.project.kind).timed:
+            start, end = time_behind(self.project, after, first=self.before)
+            draft = replace(draft, start_ms=start, end_ms=end)
         try:
             (made,) = lines.add(self.project, [draft], after=after, first=self.before and after is None)
         except ValidationError as error:
@@ -153,14 +173,21 @@ class LineForm(forms.Form):
         max_length=200,
         widget=UnfoldAdminTextInputWidget,
     )
+    start_ms = ClockField(label=gettext_lazy("Start"))
+    end_ms = ClockField(label=gettext_lazy("End"))
     revision = forms.IntegerField(widget=forms.HiddenInput)
 
     FIELDS = ("text", "character", "instruction", "speed", "chapter")
+    TIMES = ("start_ms", "end_ms")
 
     def __init__(self, data: Any = None, *, line: Line, voices: Voices) -> None:
         self.line = line
-        values = {name: getattr(line, name) for name in self.FIELDS} | {"character": line.character_id}
+        timed = kind(line.project.kind).timed
+        self.names = self.FIELDS + (self.TIMES if timed else ())
+        values = {name: getattr(line, name) for name in self.names} | {"character": line.character_id}
         super().__init__(data, prefix=f"line-{line.pk}", initial={**values, "revision": line.revision})
+        for name in () if timed else self.TIMES:
+            del self.fields[name]
         choices = voices.choices(_("No character"), also=line.character)
         self.fields["character"].choices = choices  # type: ignore[attr-defined]
         self.other: Line | None = None
@@ -171,7 +198,7 @@ class LineForm(forms.Form):
 
     def save(self) -> bool:
         """False, and the fields say why, where it can't be stored."""
-        values = {("character_id" if name == "character" else name): self.cleaned_data[name] for name in self.FIELDS}
+        values = {("character_id" if name == "character" else name): self.cleaned_data[name] for name in self.names}
         changed = {name: value for name, value in values.items() if getattr(self.line, name) != value}
         try:
             if changed or self.cleaned_data["revision"] != self.line.revision:

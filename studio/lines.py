@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import batched
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -16,6 +18,7 @@ from studio import events, runner
 from studio.freshness import Terms, renew
 from studio.models import LONGEST_LINE, MOST_LINES, CastEntry, Line, LineQuerySet, Project, Take
 from studio.text import space_between
+from studio.timing import check_times, in_time, span
 
 # Between neighbours, so that most insertions renumber nothing.
 STEP = 1024
@@ -32,6 +35,15 @@ class Draft:
     chapter: str = ""
     character_id: int | None = None
     speed: float = 1.0
+    start_ms: int | None = None
+    end_ms: int | None = None
+
+    @property
+    def times(self) -> str:
+        return span(self.start_ms, self.end_ms)
+
+
+type Times = tuple[int | None, int | None]
 
 
 class EditConflict(ValidationError):
@@ -42,6 +54,7 @@ def add(project: Project, drafts: Sequence[Draft], *, after: Line | None = None,
     """Insert behind a line, at the beginning, or at the end. ValidationError, and nothing is stored."""
     for number, draft in enumerate(drafts, start=1):
         _check_text(draft.text, number if len(drafts) > 1 else None)
+        check_times(draft.start_ms, draft.end_ms)
     with transaction.atomic():
         _lock(project)
         if project.lines.count() + len(drafts) > MOST_LINES:
@@ -49,8 +62,12 @@ def add(project: Project, drafts: Sequence[Draft], *, after: Line | None = None,
         cast = dict(CastEntry.objects.filter(project=project).values_list("speaker", "character"))
         places = _places(project, len(drafts), after, first)
         lines = [_line(project, draft, place, cast) for draft, place in zip(drafts, places, strict=True)]
+        terms = Terms.of(project, lines)
+        for line in lines:
+            line.wanted = terms.wanted(line)
         Line.objects.bulk_create(lines, batch_size=BATCH)
-        renew(Terms.of(project, lines), lines)
+        if any(draft.start_ms is not None for draft in drafts):
+            _put_in_time(project, lines)
     _tell(project, structure=True)
     return lines
 
@@ -60,6 +77,7 @@ def edit(line: Line, revision: int | None = None, **values: Any) -> Line:
     for name, value in values.items():
         setattr(line, name, value)
     _check_text(line.text)
+    check_times(line.start_ms, line.end_ms)
     line.clean_fields(exclude=["project", "position"])
     with transaction.atomic():
         same = Line.objects.filter(pk=line.pk, **({} if revision is None else {"revision": revision}))
@@ -68,8 +86,49 @@ def edit(line: Line, revision: int | None = None, **values: Any) -> Line:
             raise EditConflict(_("Somebody else changed this line meanwhile: look at it, then save again."))
         line.refresh_from_db()
         renew(Terms.of(line.project, [line]), [line])
-    _tell(line.project, [line.pk], structure="chapter" in values)
+        if timed := "start_ms" in values or "end_ms" in values:
+            _put_in_time(line.project, [line])
+    _tell(line.project, [line.pk], structure=timed or "chapter" in values)
     return line
+
+
+def retime(
+    project: Project, times: Mapping[int, tuple[int, int]], was: Mapping[int, Times] | None = None
+) -> dict[int, Times]:
+    """Give lines other times, start and end by line. Those that have not the times any more that somebody saw, `was`,
+    keep theirs: these are returned, (None, None) for a line that is gone. ValidationError, and nothing is stored."""
+    for start, end in times.values():
+        check_times(start, end)
+    with transaction.atomic():
+        _lock(project)
+        listed = project.lines.filter(pk__in=times).values_list("pk", "start_ms", "end_ms")
+        now: dict[int, Times] = dict.fromkeys(times, (None, None)) | {pk: (start, end) for pk, start, end in listed}
+        there = {pk for pk, _start, _end in listed}
+        met = {pk: now[pk] for pk in times if pk not in there or (was is not None and now[pk] != was.get(pk))}
+        for pk in times.keys() - met.keys():
+            start, end = times[pk]
+            project.lines.filter(pk=pk).update(start_ms=start, end_ms=end, revision=F("revision") + 1)
+        moved = _put_in_time(project)
+    if changed := times.keys() - met.keys():
+        _tell(project, _neighbourhood(project, changed), structure=moved)
+    return met
+
+
+def _put_in_time(project: Project, read: Iterable[Line] = ()) -> bool:
+    """Whether lines had to change their places for it; those that were `read` know theirs then."""
+    listed = project.lines.order_by("position", "pk").values_list("pk", "position", "start_ms")
+    moved = in_time(listed)
+    Line.objects.bulk_update([Line(pk=pk, position=to) for pk, to in moved.items()], ["position"], batch_size=BATCH)
+    for line in read:
+        line.position = moved.get(line.pk, line.position)
+    return bool(moved)
+
+
+def _neighbourhood(project: Project, pks: Collection[int]) -> list[int]:
+    """Lines, and those before and behind each: how well these fit may have changed too."""
+    order = list(project.lines.order_by("position", "pk").values_list("pk", flat=True))
+    near = {at + step for at, pk in enumerate(order) if pk in pks for step in (-1, 0, 1)}
+    return [order[at] for at in sorted(near) if 0 <= at < len(order)]
 
 
 def split(line: Line, at: int) -> Line:
@@ -77,11 +136,22 @@ def split(line: Line, at: int) -> Line:
     before, after = line.text[:at].rstrip(), line.text[at:].lstrip()
     if not (before and after):
         raise ValidationError(_("Put the cursor between two words to split the line there."))
+    middle, end = _halves(line, len(before) / (len(before) + len(after)))
     with transaction.atomic():
-        edit(line, text=before)
-        draft = Draft(after, line.speaker, line.instruction, "", line.character_id, line.speed)
+        edit(line, text=before, **({} if middle is None else {"end_ms": middle}))
+        draft = Draft(after, line.speaker, line.instruction, "", line.character_id, line.speed, middle, end)
         (made,) = add(line.project, [draft], after=line)
     return made
+
+
+def _halves(line: Line, share: float) -> tuple[int | None, int | None]:
+    """Where the first part of a line ends, which is such a share of it, and where the second one does."""
+    start, end = line.start_ms, line.end_ms
+    if start is None or end is None:
+        return None, None
+    if end - start < 2:
+        raise ValidationError(_("The line is too short in time to be split: give it a later end first."))
+    return min(max(start + round((end - start) * share), start + 1), end - 1), end
 
 
 def join(line: Line) -> Line:
@@ -90,8 +160,11 @@ def join(line: Line) -> Line:
     other = line.project.lines.filter(position__gt=line.position).order_by("position").first()
     if other is None:
         raise ValidationError(_("There is no line behind this one."))
+    starts = [one.start_ms for one in (line, other) if one.start_ms is not None]
+    ends = [one.end_ms for one in (line, other) if one.end_ms is not None]
+    times = {"start_ms": min(starts), "end_ms": max(ends)} if starts and ends else {}
     with transaction.atomic():
-        edit(line, text=line.text + space_between(line.text, other.text) + other.text)
+        edit(line, text=line.text + space_between(line.text, other.text) + other.text, **times)
         remove(line.project, line.project.lines.filter(pk=other.pk))
     return line
 
@@ -113,6 +186,7 @@ def move(project: Project, pks: Sequence[int], *, before: Line | None) -> None:
         for line, place in zip(moved, _between(staying, low, anchor, len(moved)), strict=True):
             line.position = place
         Line.objects.bulk_update(moved, ["position"], batch_size=BATCH)
+        _put_in_time(project)
     _tell(project, structure=True)
 
 
@@ -178,6 +252,27 @@ def cast(project: Project, speaker: str, character: Character | None) -> int:
         return assign(project, project.lines.filter(speaker=speaker), character)
 
 
+def name(project: Project, chosen: Mapping[int, tuple[int, str]]) -> list[int]:
+    """Give lines the speaker that `chosen` has for their keys, and whom the cast has for that one. Those that are not
+    at the revision beside it any more, or are gone, stay as they are; the keys of the others."""
+    named = defaultdict[str, list[int]](list)
+    with transaction.atomic():
+        for keys in batched(chosen, BATCH):
+            found = project.lines.select_for_update().filter(pk__in=keys).values_list("pk", "revision")
+            for pk, revision in found.order_by("pk"):
+                if revision == chosen[pk][0]:
+                    named[chosen[pk][1]].append(pk)
+        cast = dict(project.cast.values_list("speaker", "character"))
+        for speaker, pks in named.items():
+            values = {"speaker": speaker, **({"character_id": cast[speaker]} if speaker in cast else {})}
+            for keys in batched(pks, BATCH):
+                project.lines.filter(pk__in=keys).update(revision=F("revision") + 1, **values)
+        changed = [pk for pks in named.values() for pk in pks]
+        _renew_all(project, changed)
+    _tell(project, changed)
+    return changed
+
+
 def _renew_all(project: Project, pks: Sequence[int]) -> None:
     terms = Terms.of(project)
     for start in range(0, len(pks), BATCH):
@@ -207,6 +302,8 @@ def _line(project: Project, draft: Draft, position: int, cast: dict[str, int]) -
         chapter=draft.chapter,
         character_id=draft.character_id or cast.get(draft.speaker),
         speed=draft.speed,
+        start_ms=draft.start_ms,
+        end_ms=draft.end_ms,
     )
 
 

@@ -19,6 +19,8 @@ from unfold.widgets import (
 )
 
 from banks.models import Bank
+from banks.uploads import CoverField
+from providers.key_choices import KeyChoices
 from studio.kinds import kinds
 from studio.models import Project, ProjectQuerySet
 from studio.projects import people, share
@@ -32,9 +34,10 @@ else:
 class SettingsForm(_ProjectModelForm):
     class Meta:
         model = Project
-        fields: tuple[str, ...] = ("name", "bank", "language", "format", "reuse")
+        fields: tuple[str, ...] = ("name", "author", "bank", "language", "format", "reuse")
         widgets = {
             "name": UnfoldAdminTextInputWidget,
+            "author": UnfoldAdminTextInputWidget,
             "bank": UnfoldAdminSelectWidget,
             "language": UnfoldAdminTextInputWidget({"placeholder": "en"}),
             "format": UnfoldAdminSelectWidget,
@@ -55,6 +58,16 @@ class SettingsForm(_ProjectModelForm):
         if language and not all(part.isascii() and part.isalnum() for part in language.replace("_", "-").split("-")):
             raise ValidationError(_("This is no language: write en, de or zh-CN, or nothing."))
         return language
+
+
+class CoverForm(forms.Form):
+    cover = CoverField(required=False)
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        if not cleaned.get("cover") and "remove" not in self.data and not self.errors:
+            self.add_error("cover", _("Choose a picture."))
+        return cleaned
 
 
 class NewProjectForm(SettingsForm):
@@ -88,7 +101,7 @@ class PeopleForm(forms.Form):
         widget=UnfoldAdminSelectWidget,
         help_text=gettext_lazy("Manages people and may delete the project. Whoever owned it stays a member."),
     )
-    members = forms.ModelMultipleChoiceField(
+    members = KeyChoices(
         label=gettext_lazy("Members"),
         queryset=User.objects.none(),
         required=False,

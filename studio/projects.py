@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import batched
 from typing import Any
 
 from django.contrib.auth.models import User
+from django.core.files.base import ContentFile
 from django.db import models, transaction
 from django.db.models import Count, QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
 from providers.audit import Change, record
-from studio import runner
+from studio import events, runner, suggestions
 from studio.models import CastEntry, Line, LineState, Project, ProjectPronunciation
 
 BATCH = 200
-_SHARED = ("kind", "bank", "language", "format", "reuse", "fingerprint")
-_COPIED = ("position", "text", "speaker", "character_id", "instruction", "speed", "chapter", "wanted")
+_SHARED = ("kind", "bank", "language", "format", "reuse", "author", "fingerprint")
+_COPIED = (
+    "position",
+    "text",
+    "speaker",
+    "character_id",
+    "instruction",
+    "speed",
+    "chapter",
+    "start_ms",
+    "end_ms",
+    "wanted",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +67,8 @@ def duplicate(project: Project, owner: Any) -> Project:
     with transaction.atomic():
         shared = {name: getattr(project, name) for name in _SHARED}
         made = Project.objects.create(name=_("%s (copy)") % project.name[:80], owner=owner, **shared)
+        if picture := cover_of(project):
+            made.cover.save(f"{secrets.token_hex(16)}.jpg", ContentFile(picture))
         for lines in batched(project.lines.order_by("position", "pk").iterator(chunk_size=2000), 500):
             copies = [Line(project=made, **{name: getattr(line, name) for name in _COPIED}) for line in lines]
             Line.objects.bulk_create(copies)
@@ -66,6 +81,16 @@ def duplicate(project: Project, owner: Any) -> Project:
         ProjectPronunciation.objects.bulk_create(rules, batch_size=500)
         record(owner, made, Change.ADDED, gettext_noop("Copied from another project."))
     return made
+
+
+def cover_of(project: Project) -> bytes:
+    """Its picture; empty where it has none."""
+    cover = project.cover
+    if not cover or not cover.storage.exists(cover.name or ""):
+        return b""
+    with cover.open("rb") as stored:
+        content: bytes = stored.read()
+        return content
 
 
 def share(project: Project, owner: User, members: Collection[User]) -> list[str]:
@@ -107,13 +132,17 @@ def remove(project: Project, by: Any) -> None:
     """Delete a project in steps, so that others can write in between; what is open ends first."""
     record(by, project, Change.DELETED)
     project.exports.cancel()
+    suggestions.cancel(project)
     runner.cancel(list(project.takes.open().order_by("-pk").values_list("pk", flat=True)))
     for rows in (project.takes.filter(kept=False), project.exports.all(), project.lines.all()):
         _clear(rows)
     # What somebody asked for meanwhile ends too.
     runner.cancel(list(project.takes.open().values_list("pk", flat=True)))
     _clear(project.takes.filter(kept=False))
+    pk = project.pk
     project.delete()
+    # Whoever has it open.
+    events.announce(pk, structure=True)
 
 
 def _clear(rows: models.QuerySet[Any]) -> None:

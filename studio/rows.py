@@ -14,13 +14,17 @@ from django.utils.translation import gettext_lazy as _
 
 from banks.admin import avatar_url
 from banks.models import Character
+from banks.pieces import speakable
 from providers.wording import PAUSES, duration
 from studio.cards import drawn, waveform_path
 from studio.kinds import kind
 from studio.models import Line, LineQuerySet, LineState, Project, Take
 from studio.runner import Stage
+from studio.timing import Place, span
 
 WAVE_LINES = 60
+# Paints a line where the project is read.
+SENTENCE = "studio/projects/read_line.html"
 SIDES = ("left", "right")
 
 STATES: dict[LineState, tuple[str, str | Promise]] = {
@@ -45,6 +49,8 @@ class Row:
     line: Line
     stage: Stage | None
     side: str
+    place: Place | None = None
+    """In the recording, of lines that have times."""
 
     @cached_property
     def key(self) -> str:
@@ -66,6 +72,11 @@ class Row:
         return PAUSES.get(self.stage.reason, "") if self.stage and self.stage.waiting else ""
 
     @property
+    def speaks(self) -> bool:
+        """Whether there are words in it."""
+        return speakable(self.line.text)
+
+    @property
     def is_open(self) -> bool:
         return self.line.state in (LineState.QUEUED, LineState.RUNNING)
 
@@ -77,6 +88,10 @@ class Row:
     def heard(self) -> Take | None:
         """What there is to listen to."""
         return self.line.take if self.line.take and self.line.take.file else None
+
+    @property
+    def times(self) -> str:
+        return span(self.line.start_ms, self.line.end_ms)
 
     @property
     def length(self) -> str:
@@ -105,12 +120,20 @@ def hue(character: Character | None) -> int:
     return (character.pk * 137) % 360 if character else 0
 
 
-def rows(lines: LineQuerySet, staged: Mapping[int, Stage], speakers: Iterable[int]) -> list[Row]:
+def rows(
+    lines: LineQuerySet, staged: Mapping[int, Stage], speakers: Iterable[int], placed: Mapping[int, Place] | None = None
+) -> list[Row]:
     """In the order of the lines, which are read here. `staged` is where running takes are; characters take sides in the
-    order of `speakers`."""
+    order of `speakers`; `placed` are those with times."""
+    placed = placed or {}
     sides = {pk: SIDES[place % 2] for place, pk in enumerate(speakers)}
     return [
-        Row(line, staged.get(line.attempt_id or 0), sides.get(line.character_id or 0, SIDES[0]))
+        Row(
+            line,
+            staged.get(line.attempt_id or 0),
+            sides.get(line.character_id or 0, SIDES[0]),
+            placed.get(line.pk),
+        )
         for line in lines.shown().defer(*_UNREAD)
     ]
 
@@ -121,9 +144,9 @@ def speakers_of(project: Project) -> dict[int, str]:
     return {pk: name for pk, name, _first in spoken.annotate(first=Min("position")).order_by("first")}
 
 
-def paint(project: Project, listed: Iterable[Row], may_change: bool) -> dict[int, str]:
-    """The HTML of rows, by the line's primary key."""
-    template, context = kind(project.kind).line_template, {"project": project, "may_change": may_change}
+def paint(project: Project, listed: Iterable[Row], may_change: bool, template: str = "") -> dict[int, str]:
+    """The HTML of rows, by the line's primary key, as the project's kind paints them or by another `template`."""
+    template, context = template or kind(project.kind).line_template, {"project": project, "may_change": may_change}
     return {row.line.pk: render_to_string(template, {**context, "row": row}) for row in listed}
 
 

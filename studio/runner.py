@@ -1,4 +1,4 @@
-"""Speaks takes on the server's loop, as many at once as their providers allow, and has exports made.
+"""Speaks takes on the server's loop, as many at once as their providers allow, and has exports made and texts read.
 
 A take's row is the record; the runner holds in memory only what it speaks right now. It claims queued takes: those that
 somebody waits for at once, those of batches never more than their provider can start. What a server that died left
@@ -12,7 +12,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -35,6 +35,7 @@ from studio.files import TakeFile
 from studio.finishing import Finisher
 from studio.models import Take, TakeState
 from studio.models.takes import Ending
+from studio.suggester import Suggester
 from studio.tickets import made_for
 
 logger = logging.getLogger(__name__)
@@ -47,7 +48,8 @@ STOP_SECONDS = 10.0
 MAX_BYTES = 256 * 1024 * 1024
 # Whoever waits in front of a page sees it and can cancel; a batch has all the time in the world.
 PATIENT = QueueRules(max_waiting=1_000_000, deadline=None)
-
+# A sentence that a listener waits for stays in the queue while its provider rests, like the batch that it is part of.
+STEADY = replace(PATIENT, begun=True)
 
 BROKEN = "Neiroha itself failed; the server's log says how."
 
@@ -96,6 +98,7 @@ class Runner:
         self._publisher = events.open_publisher()
         self._finisher = Finisher()
         self._exporter = Exporter()
+        self._suggester = Suggester(engine)
         self._storing: set[asyncio.Task[None]] = set()
         self.full = False
         """Whether batches wait for room on the disk."""
@@ -106,6 +109,7 @@ class Runner:
         """There is something new to do."""
         self._awake.set()
         self._exporter.wake()
+        self._suggester.wake()
 
     async def stop(self, pks: Iterable[int]) -> None:
         """End the jobs of these takes and wait until they are at their end."""
@@ -118,6 +122,7 @@ class Runner:
     async def rest(self) -> None:
         """Stop whatever is spoken now."""
         await self.stop(list(self._jobs))
+        await self._suggester.rest()
 
     def stages(self, project_id: int | None = None) -> dict[int, Stage]:
         """By the take's primary key, of all or of a project's. What has no place in the queue, and waits for none, is
@@ -141,6 +146,7 @@ class Runner:
         await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.gather(*self._storing, return_exceptions=True)
         await self._exporter.close()
+        await self._suggester.close()
         await self._finisher.close()
         await events.close_publisher()
 
@@ -149,6 +155,7 @@ class Runner:
     async def _work(self) -> None:
         await _surely(housekeeping.recover)
         self._exporter.open()
+        self._suggester.open()
         while True:
             self._awake.clear()
             try:
@@ -251,7 +258,7 @@ class Runner:
             user_id=take.owner_id,
             stop=job.stop,
             made_for=made_for(take.pk),
-            rules=PATIENT,
+            rules=PATIENT if take.project_id is None else STEADY,
         )
         spoken = bytearray()
         async with aclosing(await speak(speaker, wish, self._engine)) as speech:

@@ -30,7 +30,7 @@ _PARTICLES = frozenset(
 _NO_NAME = re.compile(r"[.!?…,;，。！？；、\"“”«»「」『』/\\<>=|]")
 _SHORTENED = re.compile(r"\b(?:Dr|Mr|Mrs|Ms|St|Prof|Jr|Sr|Sra?|Dra?|Mme|M)\.")
 # “He said:” before a quote is told, not a name.
-_TELLS = re.compile(
+TELLS = re.compile(
     r"(?:[说說道问問喊叫想答笑写寫曰]|\b(?:said|says|asked|asks|cried|replied|answered|whispered))$", re.IGNORECASE
 )
 _OPENS = re.compile(r"[\"“„«「『‘]")
@@ -96,7 +96,7 @@ def _goes_on(match: re.Match[str], name: str, text: str) -> bool:
     """Whether the colon is part of what stands there: an address, a time, “he said:”."""
     address = match["colon"] == ":" and match["text"].startswith("/")
     time = name[-1].isdigit() and text[:1].isdigit()
-    return address or time or bool(_TELLS.search(name) and _OPENS.match(text))
+    return address or time or bool(TELLS.search(name) and _OPENS.match(text))
 
 
 def _is_name(name: str) -> bool:

@@ -38,6 +38,10 @@ _TAIL = re.compile(r"[\s,.;:!?…，。；：！？、)\]）】’”]*")
 _SENTENCE_END = re.compile(r"(?<=[.!?…])[\"”’»)\]]*\s+|(?<=[。！？])[”」』）】]*")
 _CLAUSE_END = re.compile(r"(?<=[,;:])\s+|(?<=[，、；：—])\s*")
 _SPACE = re.compile(r"\s+")
+_LINE_ENDED = re.compile(r"[.!?…。！？—:：][\"”’'»«)\]」』）】*_]{0,3}$")
+_WIDEST_PAGE = 120
+# A clause of fewer is no piece of its own; a character of a script without spaces counts twice.
+_LEAST_CLAUSE = 16
 _GRAPHEME = regex.compile(r"\X")
 # No cut leaves less than this share of what fits, where another place can be found.
 _LEAST_SHARE = 3
@@ -66,6 +70,8 @@ class How(StrEnum):
     """At empty lines."""
     LINE = "line"
     SENTENCE = "sentence"
+    CLAUSE = "clause"
+    """At commas and the like within a sentence, too."""
     QUOTES = "quotes"
     """Behind closing quotes, and before opening ones: what is said and what is told become pieces of their own."""
     PATTERN = "pattern"
@@ -82,6 +88,9 @@ def cut(text: str, how: How, *, longest: int, language: str = "", pattern: str =
         How.PARAGRAPH: paragraphs,
         How.LINE: str.splitlines,
         How.SENTENCE: lambda whole: (one for part in paragraphs(whole) for one in sentences(part, language)),
+        How.CLAUSE: lambda whole: (
+            one for part in paragraphs(whole) for sentence in sentences(part, language) for one in _clauses(sentence)
+        ),
         How.QUOTES: lambda whole: (one for part in paragraphs(whole) for one in _quotes(part)),
         How.PATTERN: lambda whole: _at_pattern(whole, pattern),
     }
@@ -98,6 +107,17 @@ def paragraphs(text: str) -> Iterator[str]:
     """Without the line breaks within them, which are those of a page's width."""
     for paragraph in _PARAGRAPH_END.split(text):
         yield _unwrapped(paragraph)
+
+
+def prose_paragraphs(text: str) -> list[str]:
+    """Of a book, where a line may be a paragraph: most of its lines end like sentences then, or are longer than any
+    page is wide."""
+    lines = [line.strip() for line in text.split("\n") if line.strip()]
+    ended = sum(bool(_LINE_ENDED.search(line)) for line in lines)
+    long = sum(len(line) > _WIDEST_PAGE for line in lines)
+    if ended * 2 >= len(lines) or long * 4 >= len(lines):
+        return lines
+    return [one for one in paragraphs(text) if one.strip()]
 
 
 def _unwrapped(paragraph: str) -> str:
@@ -159,6 +179,20 @@ def _quotes(paragraph: str) -> Iterator[str]:
         position = tail.end() if tail else match.end()
         yield paragraph[match.start() : position]
     yield paragraph[position:]
+
+
+def _clauses(sentence: str) -> Iterator[str]:
+    start = 0
+    for match in _CLAUSE_END.finditer(sentence):
+        parts = sentence[start : match.end()], sentence[match.end() :]
+        if all(_width(part) >= _LEAST_CLAUSE for part in parts):
+            yield parts[0]
+            start = match.end()
+    yield sentence[start:]
+
+
+def _width(text: str) -> int:
+    return len(text) + sum(character > "\u2e7f" for character in text)
 
 
 def compiled(pattern: str) -> regex.Pattern[str]:

@@ -14,7 +14,7 @@ from banks.models import Bank, Character, Membership
 from providers import catalogue
 from providers.models import Provider
 from providers.versions import bump
-from studio import exporter, runner
+from studio import exporter, runner, suggester
 from studio.runner import Runner
 from tests.live_server import InFlight, serve
 from tests.upstreams.serving import WAIT_SECONDS
@@ -36,6 +36,7 @@ def quiet_background() -> Iterator[None]:
         patch.setattr(Runner, "_clear_away", rest)
         patch.setattr(runner, "POLL_SECONDS", 1e6)
         patch.setattr(exporter, "POLL_SECONDS", 1e6)
+        patch.setattr(suggester, "POLL_SECONDS", 1e6)
         patch.setattr(webhooks, "POLL_SECONDS", 1e6)
         yield
 

@@ -308,6 +308,10 @@ def test_a_voice_is_registered_changed_and_deleted(admin: Client, backend: VoxCP
         ({"voice_id": "x" * 101}, "voice_id"),
         ({"voice_id": "a", "further": "{"}, "further"),
         ({"voice_id": "a", "further": "[1]"}, "further"),
+        ({"voice_id": "a", "further": "[" * 50_000}, "further"),
+        ({"voice_id": "a", "further": '{"cfg_value": NaN}'}, "further"),
+        ({"voice_id": "a", "further": '{"cfg_value": 1e999}'}, "further"),
+        ({"voice_id": "a", "further": '{"mode": "\\ud800"}'}, "further"),
         ({"voice_id": "a", "further": '"text"'}, "further"),
     ],
 )

@@ -122,6 +122,15 @@ def test_what_can_not_be_stored_is_said_at_its_field(admin: Client, values: dict
     assert not Provider.objects.exists()
 
 
+@pytest.mark.parametrize("zone", ["Nowhere/Land", "../UTC", "U\x07TC", "Europe"])
+def test_a_zone_that_is_none_is_said_beside_todays_use(admin: Client, zone: str) -> None:
+    """Which the page counts since midnight in the zone that is stored."""
+    provider = Provider.objects.create(name="Up", kind="embedded", time_zone="Europe/Berlin")
+    response = admin.post(change(provider), provider_data(name="Up", time_zone=zone))
+    assert list(errors(response)) == ["time_zone"] and "since midnight (Europe/Berlin)" in response.content.decode()
+    assert Provider.objects.get().time_zone == "Europe/Berlin"
+
+
 def test_a_name_is_taken_in_any_case_until_its_owner_is_archived(admin: Client) -> None:
     first = Provider.objects.create(name="Studio", kind="embedded")
     Character.objects.create(name="Heart", provider=first)

@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from benchmarks import (
+    measure_dub,
     measure_embedded,
     measure_export,
     measure_fairness,
@@ -42,6 +43,7 @@ SMALL = Settings(
     tickets=(20,),
     answers=200,
     export_hours=0.01,
+    dub_hours=0.01,
     installation="small",
 )
 WAIT_SECONDS = 120
@@ -185,6 +187,17 @@ def test_exports(small: Stage) -> None:
         assert 0 < export.before <= export.memory
         assert abs(export.drift) < 0.02 and export.cpu > 0 and export.size > 0
     heading, *rows = table_rows(measure_export.table(exports))
+    assert {len(row) for row in rows} == {len(heading)}
+
+
+def test_dubs(small: Stage) -> None:
+    dubbings = measure_dub.measure(small)
+    assert [dubbing.container for dubbing in dubbings] == ["mp4", "mkv"]
+    for dubbing in dubbings:
+        assert dubbing.hours == pytest.approx(SMALL.dub_hours, rel=0.2) and dubbing.cues > 4
+        assert 0 < dubbing.before <= dubbing.memory
+        assert abs(dubbing.drift) < 0.02 and dubbing.cpu > 0
+    heading, *rows = table_rows(measure_dub.table(dubbings))
     assert {len(row) for row in rows} == {len(heading)}
 
 

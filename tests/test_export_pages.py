@@ -100,6 +100,12 @@ ASKED = [
         ExportOptions(What.SUBTITLES, "vtt", 250, speaker_prefix=True),
         id="vtt",
     ),
+    pytest.param(
+        {"what": "chapters", "audio_format": "m4b", "loudness": "-18"},
+        ExportOptions(What.CHAPTERS, "zip", loudness=-18, chapter_format="m4b"),
+        id="chapters",
+    ),
+    pytest.param({"first_line": "1", "last_line": "99"}, ExportOptions(What.AUDIO, "mp3"), id="all-lines"),
     pytest.param({"which": "current"}, ExportOptions(What.AUDIO, "mp3", only_done=True), id="current"),
 ]
 
@@ -113,6 +119,43 @@ def test_an_export_is_queued_as_it_was_asked_for(
     row = Export.objects.get()
     assert (row.state, row.owner, row.project) == ("queued", ann, spoken)
     assert ExportOptions.read(row.options_json) == options
+
+
+def test_an_export_of_a_part_begins_and_ends_with_lines(ann: User, play: Project, heart: Character) -> None:
+    made = voiced(play, ann, heart, "A.", "B.", "C.", "D.", "E.")
+    for line, title in ((made[1], "One"), (made[3], "Two")):
+        lines.edit(line, chapter=title)
+    page = said(signed_in(ann).get(address(play, "exports/?chapter=2")))
+    assert '<option value="2" selected>2. One</option>' in page and "1. Beginning" in page
+
+    def bounds(**values: str) -> tuple[int, int]:
+        answer = post(ann, play, **values)
+        assert answer.status_code == 302, answer.context["form"].errors
+        options = ExportOptions.read(Export.objects.latest("pk").options_json)
+        Export.objects.all().delete()
+        return options.first, options.last
+
+    keys = [line.pk for line in made]
+    assert bounds(first_chapter="2", last_chapter="2") == (keys[1], keys[2])
+    assert bounds(first_chapter="2") == (keys[1], 0)
+    assert bounds(first_chapter="1", last_chapter="2") == (0, keys[2])
+    assert bounds(first_line="2", last_line="4") == (keys[1], keys[3])
+    assert bounds(first_chapter="2", first_line="3", last_line="4") == (keys[2], keys[3])
+    for values, field in [
+        ({"first_chapter": "3", "last_chapter": "2"}, "last_chapter"),
+        ({"first_line": "4", "last_line": "2"}, "last_line"),
+        ({"first_line": "9"}, "last_line"),
+        ({"first_line": "0"}, "first_line"),
+        ({"first_chapter": "9"}, "first_chapter"),
+    ]:
+        assert field in post(ann, play, **values).context["form"].errors, values
+
+
+def test_only_lines_of_the_part_may_be_missing(ann: User, play: Project, heart: Character) -> None:
+    voiced(play, ann, heart, "A.", "B.")
+    lines.add(play, [Draft("C.")])
+    assert "incomplete" in post(ann, play).context["form"].errors
+    assert post(ann, play, last_line="2").status_code == 302
 
 
 BAD = [

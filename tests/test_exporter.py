@@ -9,17 +9,23 @@ from collections.abc import Iterator
 from pathlib import Path
 from zipfile import ZipFile
 
+import av
 import pytest
 from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
 
+from banks.images import cover_image
 from banks.models import Bank, Character
 from banks.storage import private_storage
+from providers.audio import probe
 from providers.models import Provider
 from studio import exporter, exports, files, housekeeping
 from studio.export_options import ExportOptions, What
 from studio.generate import Want, generate
-from studio.lines import Draft, add
+from studio.lines import Draft, add, edit
 from studio.models import Export, Project, StudioSettings, TakeState
+from studio.projects import cover_of
+from tests.books import picture
 from tests.conftest import add_character
 from tests.hearing import assert_heard
 from tests.projects import voiced
@@ -107,6 +113,34 @@ def test_a_zip_holds_a_file_for_each_line(script: Project, heart: Character, ann
         assert {line["file"] for line in manifest["lines"]} <= set(archive.namelist())
 
 
+def test_a_zip_holds_a_file_for_each_chapter(script: Project, heart: Character, ann: User) -> None:
+    made_lines = voiced(script, ann, heart, "Motto.", "One.", "Two.", "Three.", seconds=0.5)
+    for line, title in ((made_lines[1], "The storm: I"), (made_lines[3], "../Calm")):
+        edit(line, chapter=title)
+    options = ExportOptions(What.CHAPTERS, "zip", gap_ms=500, chapter_format="flac")
+    export = made(exports.ask(script, ann, options))
+    assert (export.state, export.error) == (TakeState.DONE, "")
+    with ZipFile(io.BytesIO(content(export))) as archive:
+        assert archive.namelist() == ["01 chapter.flac", "02 The storm I.flac", "03 Calm.flac"]
+        lengths = [probe(archive.read(name)).duration for name in archive.namelist()]
+    assert lengths == pytest.approx([0.5, 1.5, 0.5], abs=0.01)
+    assert export.duration == pytest.approx(2.5, abs=0.02)
+    assert stored() == [Path(export.file.name or "").name], "nothing of the chapters is left beside it"
+
+
+def test_a_part_is_exported_with_the_numbers_of_its_lines(script: Project, heart: Character, ann: User) -> None:
+    made_lines = voiced(script, ann, heart, "One.", "Two.", "Three.", "Four.")
+    options = ExportOptions(What.FILES, "zip", first=made_lines[1].pk, last=made_lines[2].pk)
+    export = made(exports.ask(script, ann, options))
+    with ZipFile(io.BytesIO(content(export))) as archive:
+        assert [line["order"] for line in json.loads(archive.read("manifest.json"))["lines"]] == [2, 3]
+    waiting = exports.ask(script, ann, options)
+    made_lines[2].delete()
+    assert (made(waiting).state, waiting.error_code) == (TakeState.FAILED, "invalid_value")
+    with pytest.raises(ValidationError, match="not there any more"):
+        exports.ask(script, ann, options)
+
+
 def test_subtitles_follow_the_real_durations(script: Project, heart: Character, ann: User) -> None:
     voiced(script, ann, heart, "One.", "Two.", seconds=0.5)
     export = made(exports.ask(script, ann, ExportOptions(What.SUBTITLES, "srt", gap_ms=250)))
@@ -156,3 +190,24 @@ def test_an_export_beyond_the_quota_fails_with_the_reason(script: Project, heart
     export = made(exports.ask(script, ann, ExportOptions(What.AUDIO, "wav")))
     assert (export.state, export.error_code) == (TakeState.FAILED, "quota_spent")
     assert stored() == []
+
+
+@pytest.mark.parametrize("format", ["m4b", "mp3"])
+def test_a_book_carries_its_author_and_its_cover(
+    ann: User, tales: Bank, heart: Character, script: Project, format: str
+) -> None:
+    voiced(script, ann, heart, "One.", "Two.")
+    export = made(exports.ask(script, ann, ExportOptions(What.AUDIO, format)))
+    with av.open(io.BytesIO(content(export)), "r") as container:
+        assert container.metadata["artist"] == "ann" and not container.streams.video, "the owner's name where none is"
+    cover = cover_image(picture(size=(200, 300)))
+    script.cover.save(cover.name or "", cover, save=False)
+    script.name, script.author = "The Rain", "Eve Author"
+    script.save()
+    export = made(exports.ask(script, ann, ExportOptions(What.AUDIO, format)))
+    with av.open(io.BytesIO(content(export)), "r") as container:
+        assert (container.metadata["title"], container.metadata["artist"]) == ("The Rain", "Eve Author")
+        (stream,) = container.streams.video
+        assert (stream.width, stream.height) == (200, 300)
+        assert next(bytes(packet) for packet in container.demux(stream) if packet.size) == cover_of(script)
+    script.show(None)

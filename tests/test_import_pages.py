@@ -183,10 +183,11 @@ def test_other_lines_are_replaced_only_by_who_is_sure(client: Client, book: Proj
         ("", [("a.txt", bytes(range(256)) * 40)], "uploads", "a.txt: This is no text file"),
         ("", [("a.docx", b"PK\x03\x04" + bytes(200))], "uploads", "a.docx: This is no text file"),
         ("", [("a.txt", b"")], "uploads", "empty"),
-        ("", [("a.txt", b"a " * (5 << 20))], "uploads", "too large"),
+        ("", [("a.txt", b"a " * (5 << 20))], "uploads", "more than 8 MB"),
+        ("", [(f"{one}.txt", b"a " * (3 << 20)) for one in "ab"], "uploads", "Together the files are too large"),
         ("", [(f"{number}.txt", b"a") for number in range(MOST_FILES + 1)], "uploads", "At most 50"),
     ],
-    ids=["nothing", "blank", "null", "long", "both", "wav", "binary", "docx", "empty", "huge", "many"],
+    ids=["nothing", "blank", "null", "long", "both", "wav", "binary", "docx", "empty", "huge", "huge together", "many"],
 )
 def test_what_is_no_text_is_refused_in_clear_words(
     client: Client, book: Project, text: str, files: list[tuple[str, bytes]], field: str, reason: str

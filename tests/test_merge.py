@@ -11,10 +11,12 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av.stream import Disposition
 
 from providers.audio import BadPart, Cancelled, Part, Target, encode, merge, timeline
 from providers.errors import InvalidRequest, SpeechError
 from providers.speech import AudioFormat
+from tests.books import picture
 from tests.hearing import assert_heard
 from tests.recordings import SCRIPT, Samples, after, chapters, clicks, heard, s16, script_files, written
 from tests.sounds import noise, spoken, tone, wav_file
@@ -374,3 +376,26 @@ def test_what_was_written_is_read_from_memory_as_well(tmp_path: Path) -> None:
     with av.open(io.BytesIO((tmp_path / "all.m4b").read_bytes()), "r") as container:
         assert container.streams.audio[0].codec_context.name == "aac"
         assert sum(frame.samples for frame in container.decode(audio=0)) >= 14 * RATE
+
+
+# A picture.
+
+
+@pytest.mark.parametrize("target", [Target.M4B, Target.MP3, Target.FLAC, Target.OPUS])
+def test_a_cover_comes_back(target: Target, tmp_path: Path) -> None:
+    cover, path = picture("JPEG", (300, 400)), tmp_path / f"all.{target}"
+    parts = [replace(part, chapter=part.name) for part in clicks(tmp_path, MIXED)]
+    merged = merge(parts, target, path, title="The book", author="村上", cover=cover)
+    with av.open(path) as container:
+        (stream,) = container.streams.video
+        assert stream.disposition & Disposition.attached_pic
+        assert (stream.codec_context.name, stream.width, stream.height) == ("mjpeg", 300, 400)
+        assert next(bytes(packet) for packet in container.demux(stream) if packet.size) == cover
+    assert len(chapters(path)) == len(parts), "beside all else"
+    assert heard(path).seconds == pytest.approx(merged.duration, abs=0.001)
+
+
+def test_a_file_that_holds_no_picture_is_written_without(tmp_path: Path) -> None:
+    merge(clicks(tmp_path, MIXED), Target.WAV, tmp_path / "all.wav", cover=picture("JPEG"))
+    with av.open(tmp_path / "all.wav") as container:
+        assert not container.streams.video

@@ -359,3 +359,29 @@ def test_bytes_of_a_page_are_left_alone(server: str, play: Project, ann: User) -
         made.send(b"\x00\xff")
         page = Page(made, [line])
         page.until(lambda page: page.row(line))
+
+
+def test_a_page_that_is_read_is_told_of_sentences_and_chapters(
+    server: str, play: Project, ann: User, alloy: Character
+) -> None:
+    first, second = written(play, "One.", "Two.", character_id=alloy.pk)
+    on_server(lines.edit, Line.objects.get(pk=second.pk), chapter="<Next>")
+    with socket(server, signed_in(ann), f"{address(play)}?page=read") as made:
+        made.send(json.dumps({"lines": [first.pk], "stamp": ""}))
+        told: dict[str, Any] = {"rows": {}, "parts": {}}
+
+        def until(condition: Callable[[], object]) -> None:
+            while not condition():
+                message = json.loads(made.recv(timeout=WAIT_SECONDS))
+                told["rows"] |= message.get("rows", {})
+                told["parts"] |= message.get("parts", {})
+                told["summary"] = message.get("summary", told.get("summary", ""))
+                told["changed"] = set(message.get("parts", {}))
+
+        until(lambda: len(told["parts"]) == 2 and told["rows"])
+        assert 'class="nr-say nr-say-none"' in told["rows"][str(first.pk)]
+        assert "&lt;Next&gt;" in told["parts"]["nr-chapter-2"]
+        on_server(generate, play, play.lines.filter(pk=first.pk), Want.MISSING, ann)
+        until(lambda: "1 of 1 ready" in told["parts"]["nr-chapter-1"] and "nr-say-ok" in told["rows"][str(first.pk)])
+        assert told["changed"] == {"nr-chapter-1"}, "only what changed"
+        assert "1 of 2 sentences ready" in told["summary"]

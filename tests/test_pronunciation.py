@@ -397,6 +397,9 @@ def test_a_projects_page_adds_switches_and_tries_rules(script: Project) -> None:
     client.post(address, {"act": f"off:{rule.pk}"})
     assert "No rule touches" in client.get(address, {"text": "a gif"}).content.decode()
     client.post(address, {"act": f"delete:{rule.pk}"})
+    for gone in (rule.pk, "9" * 40, "²", ""):
+        page = client.post(address, {"act": f"on:{gone}"}, follow=True)
+        assert "It is not there any more." in page.content.decode()
     assert not script.pronunciations.exists()
     stranger = signed_in(somebody("otto", "studio.view_project", "studio.change_project"))
     assert stranger.post(address, {"act": "add", "written": "x", "spoken": "y"}).status_code == 404

@@ -678,7 +678,7 @@ def test_a_full_archive_costs_few_queries(
 def test_settings_are_in_force_once_saved(ann: User, heart: Character) -> None:
     boss = signed_in(somebody("boss", superuser=True))
     assert boss.get("/admin/studio/studiosettings/")["Location"] == SETTINGS
-    values = {"retention_days": "3", "quota_mb": "7", "max_text_characters": "10"}
+    values = {"retention_days": "3", "quota_mb": "7", "max_text_characters": "10", "read_ahead": "3"}
     assert "Saved and in force." in said(boss.post(SETTINGS, values, follow=True))
     page = said(signed_in(ann).get(QUICK))
     assert "of 7 MB" in page and "after 3 days" in page and 'data-nr-longest="10"' in page
@@ -688,12 +688,18 @@ def test_settings_are_in_force_once_saved(ann: User, heart: Character) -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("retention_days", "-1"), ("quota_mb", "x"), ("max_text_characters", "0"), ("max_text_characters", "50001")],
+    [
+        ("retention_days", "-1"),
+        ("quota_mb", "x"),
+        ("max_text_characters", "0"),
+        ("max_text_characters", "50001"),
+        ("read_ahead", "21"),
+    ],
 )
 def test_settings_that_make_no_sense_are_refused(field: str, value: str) -> None:
     boss = signed_in(somebody("boss", superuser=True))
     boss.get("/admin/studio/studiosettings/")
-    values = {"retention_days": "3", "quota_mb": "7", "max_text_characters": "10", field: value}
+    values = {"retention_days": "3", "quota_mb": "7", "max_text_characters": "10", "read_ahead": "3", field: value}
     page = boss.post(SETTINGS, values)
     assert list(page.context["adminform"].form.errors) == [field]
 
@@ -720,7 +726,7 @@ def documented(section: str) -> list[list[str]]:
 def test_every_setting_is_documented_with_its_default() -> None:
     text = DOCS.read_text()
     edited = [field for field in StudioSettings._meta.concrete_fields if not field.primary_key]
-    assert len(edited) == 3
+    assert len(edited) == 5
     for field in edited:
         assert f"| {field.verbose_name} | `{field.name}` | `{field.default}` |" in text
     assert f"can have {MOST_OPEN} takes in progress" in text

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from banks.models import Bank, Character
 from providers.models import Provider
 from studio import lines
+from studio.chapters import Source
 from studio.lines import Draft
 from studio.markdown import sections
 from studio.models import MOST_LINES, CastEntry, Project, Take
 from studio.text import BadPattern, How, PatternTooSlow
-from studio.text_import import Cutting, Plan, Source, known_cast, plan, store
+from studio.text_import import Cutting, Plan, known_cast, plan, store
 from tests.conftest import add_character
 from tests.projects import voiced
 from tests.studio import clear_files, queued, somebody

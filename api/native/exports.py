@@ -27,8 +27,8 @@ from api.serializers import StrictBoolean, StrictNumber
 from banks.storage import private_storage
 from providers.audio import LOUDNESS, LOUDNESS_MAX, LOUDNESS_MIN
 from studio.audio import answer
-from studio.export_options import CHAPTER_GAP_MS, FORMATS, GAP_MAX_MS, GAP_MS, ExportOptions, What, content_types
-from studio.exports import ask, cancel, file_name
+from studio.export_options import CHAPTER_GAP_MS, FORMATS, GAP_MAX_MS, GAP_MS, ExportOptions, Track, What, content_types
+from studio.exports import ask, cancel, file_name, formats_of, require_format
 from studio.models import Export, TakeState
 
 ALL_FORMATS = sorted({str(one) for formats in FORMATS.values() for one in formats})
@@ -57,16 +57,30 @@ class ExportBody(PlaceBody):
     )
     only_done = StrictBoolean(required=False, default=False, help_text="Leave out lines whose audio is stale.")
     speaker_prefix = StrictBoolean(required=False, default=False, help_text="Subtitles say who speaks.")
+    chapter_format = serializers.ChoiceField(
+        FORMATS[What.AUDIO], required=False, default="mp3", help_text="Of each chapter's file."
+    )
+    first = StrictInteger(
+        required=False, default=0, min_value=0, help_text="Id of the line at which it begins; 0 is the beginning."
+    )
+    last = StrictInteger(
+        required=False, default=0, min_value=0, help_text="Id of the line with which it ends; 0 is the end."
+    )
+    track = serializers.ChoiceField(
+        Track.choices, required=False, default=Track.ADD.value, help_text="How a video gets its dub."
+    )
     incomplete = StrictBoolean(
         required=False, default=False, help_text="Go on where lines are left out; otherwise that is 400."
     )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        formats = FORMATS[What(attrs["what"])]
-        if attrs.setdefault("format", str(formats[0])) not in formats:
-            text = _("For “%(what)s” there are: %(formats)s.")
-            values = {"what": attrs["what"], "formats": ", ".join(formats)}
-            raise serializers.ValidationError({"format": text % values})
+        what = What(attrs["what"])
+        formats = formats_of(attrs["project"], what) or FORMATS[what]
+        attrs.setdefault("format", str(formats[0]))
+        try:
+            require_format(attrs["project"], ExportOptions(what, attrs["format"]))
+        except ModelError as error:
+            raise serializers.ValidationError(error.message_dict) from error
         return attrs
 
 
@@ -78,6 +92,10 @@ class OptionsSerializer(serializers.Serializer[Any]):
     loudness = serializers.FloatField(allow_null=True)
     only_done = serializers.BooleanField()
     speaker_prefix = serializers.BooleanField()
+    chapter_format = serializers.CharField()
+    first = serializers.IntegerField()
+    last = serializers.IntegerField()
+    track = serializers.ChoiceField(Track.choices)
 
 
 class ExportSerializer(serializers.ModelSerializer[Export]):
@@ -124,7 +142,7 @@ class ExportViewSet(RowViewSet[Export]):
         body.is_valid(raise_exception=True)
         values = dict(body.validated_data)
         project, incomplete = values.pop("project"), values.pop("incomplete")
-        options = ExportOptions(**values | {"what": What(values["what"])})
+        options = ExportOptions(**values | {"what": What(values["what"]), "track": Track(values["track"])})
         try:
             row = ask(project, request.user, options, incomplete=incomplete)
         except ModelError as error:

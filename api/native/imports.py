@@ -11,10 +11,11 @@ from api.native.fields import LARGEST_ID, StrictInteger
 from api.native.serializers import StrictBody
 from api.serializers import StrictBoolean, StrictText
 from banks.models import Character
+from studio.chapters import Source
 from studio.kinds import kinds
 from studio.models import LONGEST_LINE, Project
 from studio.text import LONGEST_PATTERN, CutError, How
-from studio.text_import import LONGEST, SHORTEST, Cutting, Plan, Source, known_cast, plan, store
+from studio.text_import import LONGEST, SHORTEST, Cutting, Plan, known_cast, plan, store
 
 MOST_CHARACTERS = 8_000_000
 MOST_CAST = 1000

@@ -23,7 +23,7 @@ from api.serializers import StrictText
 from providers import adapters
 from providers.audit import Change
 from providers.catalogue import check_health, fetch_all
-from providers.forms import stored_key_length
+from providers.key_form import stored_key_length
 from providers.models import HealthReport, Provider
 from providers.pages import ask, health_of
 from providers.speech import AudioFormat, Option, OptionType, TaskMode

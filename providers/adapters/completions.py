@@ -33,7 +33,7 @@ async def completion_sounds(events: AsyncIterator[Any], text: str, config: Provi
     """
     heard = _Heard()
     async for event in events:
-        for choice in _choices(event, config):
+        for choice in choices_of(event, config):
             if data := heard.take(choice):
                 if heard.whole:
                     heard.check(text, config)
@@ -86,7 +86,7 @@ class _Heard:
         return None
 
 
-def _choices(event: Any, config: ProviderConfig) -> list[dict[str, Any]]:
+def choices_of(event: Any, config: ProviderConfig) -> list[dict[str, Any]]:
     if not isinstance(event, dict):
         raise UpstreamFailed(f"{config.name} sent something that is not a chat completion.")
     if error := event.get("error"):

@@ -8,7 +8,10 @@ ffmpeg read other files.
 """
 
 from providers.audio.decoding import AudioInfo, decode, probe, to_reference_wav, to_wav
+from providers.audio.dub import Background, Dub, Dubbed, Speech, write_dub, write_film
 from providers.audio.encoding import encode
+from providers.audio.film import FilmLabel
+from providers.audio.footage import Film, FootageInfo, probe_footage
 from providers.audio.formats import is_foreign, sniff, target_sample_rate
 from providers.audio.merge import LOUDNESS, LOUDNESS_MAX, LOUDNESS_MIN, Merged, Slot, merge, timeline
 from providers.audio.parts import BadPart, Part
@@ -24,11 +27,18 @@ __all__ = [
     "LOUDNESS_MIN",
     "WAV_HEADER_BYTES",
     "AudioInfo",
+    "Background",
     "BadPart",
     "Cancelled",
+    "Dub",
+    "Dubbed",
+    "Film",
+    "FilmLabel",
+    "FootageInfo",
     "Merged",
     "Part",
     "Slot",
+    "Speech",
     "Stage",
     "Target",
     "Transcoder",
@@ -38,6 +48,7 @@ __all__ = [
     "is_foreign",
     "merge",
     "probe",
+    "probe_footage",
     "sniff",
     "stated",
     "target_sample_rate",
@@ -47,4 +58,6 @@ __all__ = [
     "transcoded",
     "wav_header",
     "wav_sizes_are_true",
+    "write_dub",
+    "write_film",
 ]

@@ -35,6 +35,8 @@ _UTF8 = b"\0\0\0\x0cencd\0\0\x01\0"
 # A Nero chapter box has one byte for the number of chapters, and one for the length of a title.
 _NERO_MOST = 255
 _AUDIOBOOK = 2
+# Of an item's value: what it is.
+_JPEG = 13
 
 
 # The index of ten hours is long: its pieces are put behind one another in the file, never in memory.
@@ -166,6 +168,8 @@ class M4bWriter:
     def _user_data(self) -> Pieces:
         items = [_item(name, 1, value.encode()) for name, value in self._items() if value]
         items.append(_item(b"stik", 21, bytes([_AUDIOBOOK])))
+        if self._label.cover:
+            items.append(_item(b"covr", _JPEG, self._label.cover))
         handler = _full(b"hdlr", 0, 0, struct.pack(">4x4s4s9x", b"mdir", b"appl"))
         return _box(b"udta", self._nero_chapters(), _full(b"meta", 0, 0, handler, _box(b"ilst", *items)))
 

@@ -127,6 +127,7 @@ def merge(
     *,
     title: str = "",
     author: str = "",
+    cover: bytes = b"",
     sample_rate: int | None = None,
     channels: int | None = None,
     loudness: float | None = LOUDNESS,
@@ -135,8 +136,9 @@ def merge(
 ) -> Merged:
     """Write the parts, one behind the other, into a new file at `path`: whole, or not at all.
 
-    Without `sample_rate` and `channels` as good as the best of the parts, up to 48 kHz and stereo. `loudness` is LUFS;
-    None leaves it as it is. Raises BadPart, which names the part; Cancelled; OSError where the file can't be written.
+    Without `sample_rate` and `channels` as good as the best of the parts, up to 48 kHz and stereo. `cover` is a JPEG,
+    for what can hold one. `loudness` is LUFS; None leaves it as it is. Raises BadPart, which names the part; Cancelled;
+    OSError where the file can't be written.
     """
     _check(parts, loudness)
     whole = Stage(Watch(progress, cancelled))
@@ -144,7 +146,7 @@ def merge(
     stage = whole.between(_MEASURING, _WRITING[0])
     measured = _measure(parts, shape, stage, how_loud=loudness is not None)
     plan = _Plan(parts, shape, measured.lengths)
-    label = Label(plan.samples, title, author, plan.chapters(title))
+    label = Label(plan.samples, title, author, plan.chapters(title), cover)
     with whole_file(path) as file:
         made, gain = _Levelled(plan, label, target, measured, loudness).write(file, whole)
     whole.at(1)

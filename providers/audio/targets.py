@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import struct
+from base64 import b64encode
 from collections.abc import Iterator
 from enum import StrEnum
 from fractions import Fraction
+from io import BytesIO
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 import av
 import numpy as np
 from av.audio.stream import AudioStream
+from av.container.output import OutputContainer
+from av.packet import Packet
 from av.rational import AVRational
+from av.stream import Disposition, Stream
 
 from providers.audio.formats import CODECS, Codec, target_sample_rate
 from providers.audio.labels import Label
@@ -23,6 +29,8 @@ if TYPE_CHECKING:
     from av.container.core import Chapter as ChapterInfo
 
 _MUXER_OPTIONS = {"id3v2_version": "3", "metadata_header_padding": "0", "rf64": "auto"}
+# Those that hold a picture as ffmpeg writes it; Opus holds one as a comment.
+_PICTURED = ("mp3", "flac")
 _WAV = Codec("pcm_s16le", "wav")
 _OPUS_SAMPLE_RATE = 48_000
 # LAME makes everything so much softer at our bit rates; in floats there is room to make it louder before.
@@ -85,11 +93,19 @@ class ContainerWriter:
             stream.codec_context.format = _LAME_FORMAT
             self._factor /= _LAME_FACTOR
         self._stream = stream
+        picture = _picture_stream(self._container, label.cover) if label.cover and target in _PICTURED else None
         self._container.metadata.update(label.tags())
         if target is Target.MP3:
             self._container.set_chapters(_id3_chapters(label, shape.sample_rate))
         elif target in (Target.FLAC, Target.OPUS):
             self._container.metadata.update(_chapter_comments(label, shape.sample_rate))
+        if target is Target.OPUS and label.cover:
+            self._container.metadata["METADATA_BLOCK_PICTURE"] = _picture_comment(label.cover)
+        if picture is not None:
+            self._container.start_encoding()
+            packet = Packet(label.cover)
+            packet.stream, packet.pts, packet.dts, packet.is_keyframe = picture, 0, 0, True
+            self._container.mux(packet)
 
     def write(self, samples: Floats) -> None:
         self._container.mux(self._stream.encode(self._shape.frame(samples * self._factor, self._position)))
@@ -98,6 +114,23 @@ class ContainerWriter:
     def close(self) -> None:
         self._container.mux(self._stream.encode(None))
         self._container.close()
+
+
+def _picture_stream(container: OutputContainer, cover: bytes) -> Stream:
+    with av.open(BytesIO(cover), format="jpeg_pipe") as read:
+        size = read.streams.video[0]
+        stream = container.add_mux_stream("mjpeg", width=size.width, height=size.height)
+    stream.disposition = Disposition.attached_pic
+    # What ID3 and FLAC call the kind of picture.
+    stream.metadata["comment"] = "Cover (front)"
+    return stream
+
+
+def _picture_comment(cover: bytes) -> str:
+    """FLAC's block for a picture, as Vorbis comments hold it: its kind (3, a front cover), type, sizes left open."""
+    kind = b"image/jpeg"
+    head = struct.pack(">II", 3, len(kind)) + kind + bytes(4 + 4 * 4)
+    return b64encode(head + struct.pack(">I", len(cover)) + cover).decode()
 
 
 def _id3_chapters(label: Label, sample_rate: int) -> list[ChapterInfo]:

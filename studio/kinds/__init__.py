@@ -10,6 +10,8 @@ from studio.kinds.base import Kind
 _KINDS = {
     "dialogue": "studio.kinds.dialogue.Dialogue",
     "phase": "studio.kinds.phase.Phase",
+    "novel": "studio.kinds.novel.Novel",
+    "dub": "studio.kinds.dub.Dub",
 }
 
 

@@ -12,3 +12,5 @@ class Phase(Kind):
     description = _("A text that is cut into segments by paragraph, sentence, quotes or a pattern of yours.")
     icon = "subject"
     line_template = "studio/projects/line_phase.html"
+    reader = True
+    suggests_speakers = True

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from studio.models.exports import Export, ExportQuerySet
+from studio.models.desktop import DesktopOrigin, DesktopSource
+from studio.models.exports import VIDEO, Export, ExportQuerySet
+from studio.models.footage import Footage, OriginalSound, Upload, video_bytes_used
 from studio.models.projects import (
     LONGEST_LINE,
     MOST_LINES,
@@ -12,7 +14,9 @@ from studio.models.projects import (
     ProjectPronunciation,
     ProjectQuerySet,
 )
+from studio.models.reading import ReadingPlace
 from studio.models.settings import LONGEST_TEXT, MEGABYTE, StudioSettings
+from studio.models.suggestions import Scope, SpeakerSuggestion, SuggestionQuerySet, SuggestionRun
 from studio.models.takes import MOST_OPEN, OPEN, Take, TakeQuerySet, TakeState
 
 __all__ = [
@@ -22,17 +26,29 @@ __all__ = [
     "MOST_LINES",
     "MOST_OPEN",
     "OPEN",
+    "VIDEO",
     "CastEntry",
+    "DesktopOrigin",
+    "DesktopSource",
     "Export",
     "ExportQuerySet",
+    "Footage",
     "Line",
     "LineQuerySet",
     "LineState",
+    "OriginalSound",
     "Project",
     "ProjectPronunciation",
     "ProjectQuerySet",
+    "ReadingPlace",
+    "Scope",
+    "SpeakerSuggestion",
     "StudioSettings",
+    "SuggestionQuerySet",
+    "SuggestionRun",
     "Take",
     "TakeQuerySet",
     "TakeState",
+    "Upload",
+    "video_bytes_used",
 ]

@@ -16,10 +16,20 @@ from providers.errors import SpeechError
 from studio.models.projects import Project
 from studio.models.takes import OPEN, TakeState
 
+# What an export of video says that it is, in its options.
+VIDEO = "video"
+
 
 class ExportQuerySet(models.QuerySet["Export"]):
     def visible_to(self, user: Any) -> Self:
         return self if user.is_superuser else self.filter(project__in=Project.objects.visible_to(user))
+
+    def videos(self) -> Self:
+        return self.filter(options_json__what=VIDEO)
+
+    def sounds(self) -> Self:
+        """All others."""
+        return self.exclude(options_json__what=VIDEO)
 
     def open(self) -> Self:
         return self.filter(state__in=OPEN)

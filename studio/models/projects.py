@@ -4,16 +4,20 @@ from collections.abc import Iterable
 from typing import Any, Self
 
 from django.conf import settings
+from django.core.files.base import ContentFile
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Case, Count, F, Q, Sum, Value, When
 from django.db.models.functions import Lower
+from django.db.models.signals import post_delete
+from django.dispatch import receiver
 from django.utils import timezone
 from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 
 from banks.dictionary import PronunciationRule
-from banks.models import Bank, Character
+from banks.models import Bank, Character, discard
+from banks.storage import private_storage
 from providers.speech import SPEED_MAX, SPEED_MIN, AudioFormat
 from studio.models.takes import OPEN, Take, TakeState
 
@@ -64,6 +68,8 @@ class Project(models.Model):
         default=False,
         help_text=_("A line that is spoken like one that is there already takes its audio instead of a new take."),
     )
+    author = models.CharField(_("author"), max_length=200, blank=True, help_text=_("Named in exported files."))
+    cover = models.ImageField(_("cover"), upload_to="covers/", storage=private_storage, blank=True, editable=False)
     fingerprint = models.CharField(max_length=64, blank=True, editable=False)
     created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
     changed_at = models.DateTimeField(_("changed at"), default=timezone.now, editable=False)
@@ -83,8 +89,18 @@ class Project(models.Model):
         """Whether this person may delete it and choose its people."""
         return bool(user.is_superuser or user.pk == self.owner_id)
 
+    def show(self, picture: ContentFile[bytes] | None) -> None:
+        """Take this cover, as `cover_image` makes it, in place of the one that is there. Call save() afterwards."""
+        discard(self.cover)
+        self.cover = picture or ""
+
     def touch(self) -> None:
         Project.objects.filter(pk=self.pk).update(changed_at=timezone.now())
+
+
+@receiver(post_delete, sender=Project)
+def discard_cover(sender: type[Project], instance: Project, **kwargs: Any) -> None:
+    discard(instance.cover)
 
 
 class LineState(models.TextChoices):
@@ -140,7 +156,8 @@ class Line(models.Model):
 
     `take` is the audio that counts, `attempt` the latest take that was asked for: the same once that is done. Takes
     may serve several lines, where a project reuses audio. `wanted` is the content hash that a current take has (see
-    studio.freshness), empty where nobody can speak the line. `revision` grows with each edit.
+    studio.freshness), empty where nobody can speak the line. `revision` grows with each edit. `start_ms` and `end_ms`
+    are a subtitle cue's times.
     """
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="lines", verbose_name=_("project"))
@@ -157,6 +174,8 @@ class Line(models.Model):
     chapter = models.CharField(
         _("chapter"), max_length=200, blank=True, help_text=_("The title of the chapter that begins with this line.")
     )
+    start_ms = models.PositiveIntegerField(_("start, milliseconds"), null=True, blank=True)
+    end_ms = models.PositiveIntegerField(_("end, milliseconds"), null=True, blank=True)
     wanted = models.CharField(max_length=64, blank=True, editable=False)
     revision = models.PositiveIntegerField(default=0, editable=False)
     take = models.ForeignKey(
@@ -181,6 +200,11 @@ class Line(models.Model):
         verbose_name = _("line")
         verbose_name_plural = _("lines")
         indexes = [models.Index(fields=["project", "position", "id"], name="line_order")]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(start_ms=None, end_ms=None) | Q(start_ms__lt=F("end_ms")), name="line_ends_after_start"
+            ),
+        ]
 
     def __str__(self) -> str:
         return Truncator(self.text).chars(60)

@@ -25,11 +25,23 @@ class StudioSettings(models.Model):
         default=1000,
         help_text=_("What all takes and exports of one user may take on the disk, kept or not; 0 = no limit."),
     )
+    video_quota_mb = models.PositiveIntegerField(
+        _("video quota per user, MB"),
+        default=20_000,
+        help_text=_("What footage of a user's projects and exported videos may take beside that; 0 = no limit."),
+    )
     max_text_characters = models.PositiveIntegerField(
         _("longest text, characters"),
         default=5000,
         validators=[MinValueValidator(1), MaxValueValidator(LONGEST_TEXT)],
         help_text=_("Of one take; at most 50,000."),
+    )
+
+    read_ahead = models.PositiveSmallIntegerField(
+        _("made while somebody listens"),
+        default=5,
+        validators=[MaxValueValidator(20)],
+        help_text=_("Sentences behind the one that is heard, on the page where a project is read; 0 = none."),
     )
 
     class Meta:

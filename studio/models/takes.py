@@ -84,6 +84,10 @@ class TakeQuerySet(models.QuerySet["Take"]):
     def queued(self) -> Self:
         return self.filter(state=TakeState.QUEUED)
 
+    def hurry(self) -> int:
+        """Put what waits as part of a batch before all batches; how many that were."""
+        return self.queued().filter(priority=Priority.BATCH).update(priority=Priority.INTERACTIVE)
+
     def expired(self, days: int) -> Self:
         """What retention discards; nothing where it never does. What a project's line plays stays."""
         if not days:
@@ -96,7 +100,7 @@ class TakeQuerySet(models.QuerySet["Take"]):
 
     def require_room(self, user: Any) -> None:
         """ValidationError where this person can't ask for another take now."""
-        waiting = self.filter(owner_id=user.pk, priority=Priority.INTERACTIVE).open().count()
+        waiting = self.filter(owner_id=user.pk, priority=Priority.INTERACTIVE, project=None).open().count()
         if waiting >= MOST_OPEN:
             text = _("%d of your takes are not spoken yet: wait for them, or cancel some.")
             raise ValidationError(text % MOST_OPEN)
@@ -147,8 +151,8 @@ def _model(name: str) -> Any:
 
 
 def bytes_used(user_id: int) -> int:
-    """By all takes and exports of a person."""
-    exports = _model("Export").objects.filter(owner_id=user_id)
+    """By all takes and exports of a person, but for videos."""
+    exports = _model("Export").objects.filter(owner_id=user_id).sounds()
     exported: int = exports.aggregate(used=models.Sum("size"))["used"] or 0
     return exported + Take.objects.filter(owner_id=user_id).bytes_used()
 

@@ -27,6 +27,7 @@ from studio.export_forms import ExportForm
 from studio.export_options import ExportOptions, What
 from studio.exports import cancel, file_name
 from studio.freshness import refresh
+from studio.kinds import kind
 from studio.models import Export, TakeState
 from studio.pages.project import project_of, project_page
 
@@ -41,11 +42,11 @@ def exports(request: HttpRequest, pk: int) -> HttpResponse:
     if request.method == "POST" and not may_change:
         raise PermissionDenied
     refresh(project)
-    form = ExportForm(project, request.user, request.POST or None)
+    form = ExportForm(project, request.user, request.POST or None, chapter=request.GET.get("chapter", ""))
     if request.method == "POST" and form.is_valid() and form.export():
         messages.success(request, _("The export is under way. You can leave this page meanwhile."))
         return HttpResponseRedirect(request.path)
-    page = Paginator(project.exports.select_related("owner"), A_PAGE).get_page(request.GET.get("page"))
+    page = Paginator(project.exports.select_related("owner", "project"), A_PAGE).get_page(request.GET.get("page"))
     context = {
         "form": form if may_change else None,
         "material": form.material,
@@ -99,7 +100,7 @@ async def file(request: HttpRequest, pk: int, export: int) -> HttpResponseBase:
 
 def _found(request: HttpRequest, pk: int, export: int, right: str = "view") -> Export:
     project = project_of(request, pk, right)
-    return get_object_or_404(project.exports.select_related("owner"), pk=export)
+    return get_object_or_404(project.exports.select_related("owner", "project"), pk=export)
 
 
 def _row(export: Export, *, may_change: bool) -> dict[str, Any]:
@@ -112,15 +113,20 @@ def _row(export: Export, *, may_change: bool) -> dict[str, Any]:
         "percent": round(export.progress * 100),
         "facts": [text for text in _facts(export, options) if text],
         "plays": options.what is What.AUDIO and export.state == TakeState.DONE,
+        "shows": options.what is What.VIDEO and export.state == TakeState.DONE,
         "may_change": may_change,
     }
 
 
 def _facts(export: Export, options: ExportOptions) -> Iterable[str]:
+    yield options.target.upper() if options.what is What.CHAPTERS else ""
+    yield _("a part of the project") if options.first or options.last else ""
     yield duration(export.duration) if export.duration else ""
     yield filesizeformat(export.size) if export.size else ""
-    if options.what is not What.FILES:
+    if options.what is not What.FILES and not kind(export.project.kind).timed:
         yield _("pauses %(gap)d and %(chapter)d ms") % {"gap": options.gap_ms, "chapter": options.chapter_gap_ms}
-    if options.what is What.AUDIO:
+    if options.what is What.VIDEO:
+        yield str(options.track.label)
+    if options.what in (What.AUDIO, What.CHAPTERS, What.VIDEO):
         yield _("loudness as it is") if options.loudness is None else _("%s LUFS") % f"{options.loudness:g}"
     yield _("only current audio") if options.only_done else ""

@@ -17,8 +17,9 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods, require_POST
 
 from banks.models import Character
-from studio import generate, lines
+from studio import dubbing, generate, lines
 from studio.generate import Outcome, Want
+from studio.kinds import kind
 from studio.line_forms import Composer, LineForm, SelectionForm, Voices, is_key
 from studio.models import Line, LineQuerySet, Project, Take, TakeState
 from studio.pages.lines import address_of, lines_page, shown_lines
@@ -33,7 +34,7 @@ def add(request: HttpRequest, pk: int) -> HttpResponse:
     if made is None:
         return lines_page(request, project, _asked(request, project), composer=composer)
     if composer.cleaned_data["generate"]:
-        _say(request, generate.generate(project, project.lines.filter(pk=made.pk), Want.ALL, request.user), quiet=True)
+        say(request, generate.generate(project, project.lines.filter(pk=made.pk), Want.ALL, request.user), quiet=True)
     return HttpResponseRedirect(address_of(project, made))
 
 
@@ -46,7 +47,7 @@ def edit(request: HttpRequest, pk: int, line_pk: int) -> HttpResponse:
     if request.method != "POST":
         if line is None:
             raise Http404
-        context = {"editing": LineForm(line=line, voices=voices), "project": project}
+        context = {"editing": LineForm(line=line, voices=voices), "project": project, "kind": kind(project.kind)}
         context["address"] = reverse("studio:project", args=[project.pk])
         return TemplateResponse(request, "studio/projects/line_edit.html", context)
     asked = _asked(request, project)
@@ -126,19 +127,27 @@ def _back(request: HttpRequest, project: Project) -> str:
 
 def _generate(want: Want) -> Callable[..., None]:
     def action(request: HttpRequest, project: Project, chosen: LineQuerySet, further: str) -> None:
-        _say(request, generate.generate(project, chosen, want, request.user))
+        say(request, generate.generate(project, chosen, want, request.user))
 
     return action
 
 
 def _generate_all(want: Want) -> Callable[..., None]:
     def action(request: HttpRequest, project: Project, chosen: LineQuerySet, further: str) -> None:
-        _say(request, generate.generate(project, project.lines.all(), want, request.user))
+        say(request, generate.generate(project, project.lines.all(), want, request.user))
 
     return action
 
 
-def _say(request: HttpRequest, outcome: Outcome, *, quiet: bool = False) -> None:
+def _faster(request: HttpRequest, project: Project, chosen: LineQuerySet, further: str) -> None:
+    say(request, dubbing.faster(project, chosen, request.user))
+
+
+def _faster_all(request: HttpRequest, project: Project, chosen: LineQuerySet, further: str) -> None:
+    say(request, dubbing.faster(project, project.lines.all(), request.user))
+
+
+def say(request: HttpRequest, outcome: Outcome, *, quiet: bool = False) -> None:
     """What became of it; `quiet` where the line itself shows that all went well."""
     told = []
     if outcome.queued:
@@ -241,13 +250,14 @@ def _move(request: HttpRequest, project: Project, chosen: LineQuerySet, further:
 
 _ON_ONE: dict[str, Callable[..., Any]] = {
     "generate": _generate(Want.ALL), "cancel": _cancel, "use": _use, "delete": _remove, "join": _join,
+    "faster": _faster,
     "up": _up, "down": _down, "move": _move,
 }  # fmt: skip
 _ON_SEVERAL: dict[str, Callable[..., Any]] = {
-    "generate": _generate(Want.ALL), "cancel": _cancel, "delete": _remove, "assign": _assign,
+    "generate": _generate(Want.ALL), "cancel": _cancel, "delete": _remove, "assign": _assign, "faster": _faster,
     "speed": _change("speed"), "instruction": _change("instruction"),
 }  # fmt: skip
 _ON_ALL: dict[str, Callable[..., Any]] = {
     "missing": _generate_all(Want.MISSING), "failed": _generate_all(Want.FAILED), "all": _generate_all(Want.ALL),
-    "cancel_all": _cancel_all,
+    "cancel_all": _cancel_all, "faster_all": _faster_all,
 }  # fmt: skip

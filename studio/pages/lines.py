@@ -13,12 +13,14 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET
 
 from studio.freshness import refresh
+from studio.kinds import kind
 from studio.line_forms import Composer, LineFilter, LineForm, SelectionForm, Voices, is_key
 from studio.models import Line, LineQuerySet, Project
 from studio.pages.project import project_of, project_page
 from studio.rows import may_change, rows, speakers_of, stamp
 from studio.runner import stages
 from studio.summary import summary
+from studio.timing import footage_of, overview
 
 A_PAGE = 100
 # What of an address is not the choice of lines.
@@ -30,6 +32,8 @@ def project(request: HttpRequest, pk: int) -> HttpResponse:
     found = project_of(request, pk)
     if is_key(number := request.GET.get("line", "")):
         return HttpResponseRedirect(_jump(found, int(number)))
+    if is_key(key := request.GET.get("key", "")) and (line := found.lines.filter(pk=key).first()):
+        return HttpResponseRedirect(address_of(found, line))
     refresh(found)
     return lines_page(request, found, request.GET)
 
@@ -44,13 +48,15 @@ def lines_page(
     selection: SelectionForm | None = None,
 ) -> HttpResponse:
     """As `asked` for by the address; forms that are given are shown with what is wrong with them."""
-    staged, speakers = stages(project.pk), speakers_of(project)
+    timed = kind(project.kind).timed
+    placed, speakers = overview(project) if timed else ({}, speakers_of(project))
+    staged = stages(project.pk)
     figures, filters = summary(project, staged.values()), LineFilter(asked, speakers)
     found = _find(project, filters.condition(), figures.total, asked.get("page", ""))
     query = asked.copy()
     for name in PASSING:
         query.pop(name, None)
-    listed = rows(found.lines, staged, speakers)
+    listed = rows(found.lines, staged, speakers, placed)
     context = {
         "page": found.page,
         "page_range": found.page.paginator.get_elided_page_range(found.page.number, on_each_side=2, on_ends=1),
@@ -62,6 +68,8 @@ def lines_page(
         "address": _address(request, project, asked),
         "stamp": stamp(project),
         "ticked": request.POST.getlist("line"),
+        "footage": footage_of(project) if timed else None,
+        "over": sum(place.over > 0 for place in placed.values()),
     }
     if may_change(request.user):
         context |= _forms(project, asked, editing, composer, selection)

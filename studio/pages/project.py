@@ -20,7 +20,9 @@ def project_of(request: HttpRequest, pk: int, right: str = "view") -> Project:
     """The project, for its people with this right on projects. To outsiders there is none."""
     if not request.user.has_perm(f"studio.{right}_project"):
         raise PermissionDenied
-    visible = Project.objects.visible_to(request.user).filter(kind__in=kinds()).select_related("bank", "owner")
+    visible = (
+        Project.objects.visible_to(request.user).filter(kind__in=kinds()).select_related("bank", "owner", "footage")
+    )
     return get_object_or_404(visible, pk=pk)
 
 
@@ -38,14 +40,17 @@ def project_page(request: HttpRequest, project: Project, template: str, context:
 
 
 def _tabs(request: HttpRequest, project: Project) -> list[dict[str, Any]]:
+    kind = kinds()[project.kind]
     tabs = [
-        (_("Lines"), "project"),
-        (_("Cast"), "cast"),
-        (_("Pronunciation"), "project-pronunciation"),
-        (_("Export"), "exports"),
-        (_("Settings"), "settings"),
+        (_("Lines"), "project", True),
+        (_("Read"), "read", kind.reader),
+        *((title, name, True) for title, name in kind.pages),
+        (_("Import"), "import", request.user.has_perm("studio.change_project")),
+        (_("Cast"), "cast", True),
+        (_("Suggestions"), "suggestions", kind.suggests_speakers),
+        (_("Pronunciation"), "project-pronunciation", True),
+        (_("Export"), "exports", True),
+        (_("Settings"), "settings", True),
     ]
-    if request.user.has_perm("studio.change_project"):
-        tabs.insert(1, (_("Import"), "import"))
-    links = [(title, reverse(f"studio:{name}", args=[project.pk])) for title, name in tabs]
+    links = [(title, reverse(f"studio:{name}", args=[project.pk])) for title, name, shown in tabs if shown]
     return [{"title": title, "link": link, "current": request.path == link} for title, link in links]

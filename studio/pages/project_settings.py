@@ -5,20 +5,21 @@ from __future__ import annotations
 from copy import copy
 
 from django.contrib import messages
+from django.contrib.admin.views.decorators import staff_member_required
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from providers.audit import Change, changed, record
 from studio import events
 from studio.freshness import refresh
 from studio.models import Project
 from studio.pages.project import project_of, project_page
-from studio.project_forms import PeopleForm, SettingsForm
-from studio.projects import Losses, duplicate, remove
+from studio.project_forms import CoverForm, PeopleForm, SettingsForm
+from studio.projects import Losses, cover_of, duplicate, remove
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -32,6 +33,33 @@ def settings(request: HttpRequest, pk: int) -> HttpResponse:
         _store(request, form)
         return HttpResponseRedirect(request.path)
     return _page(request, project, settings_form=form)
+
+
+@require_POST
+def set_cover(request: HttpRequest, pk: int) -> HttpResponse:
+    project = project_of(request, pk, "change")
+    form = CoverForm(request.POST, request.FILES)
+    if not form.is_valid():
+        return _page(request, project, cover_form=form)
+    picture = form.cleaned_data["cover"]
+    with transaction.atomic():
+        project.show(picture)
+        project.save(update_fields=["cover"])
+        project.touch()
+        record(request.user, project, Change.CHANGED, changed("cover"))
+    messages.success(request, _("The cover is saved.") if picture else _("The cover is removed."))
+    return HttpResponseRedirect(reverse("studio:settings", args=[pk]))
+
+
+@require_safe
+@staff_member_required
+def cover(request: HttpRequest, pk: int) -> HttpResponse:
+    """The picture, for the project's people."""
+    picture = cover_of(project_of(request, pk))
+    if not picture:
+        raise Http404
+    headers = {"Cache-Control": "private, max-age=3600", "Content-Disposition": "inline"}
+    return HttpResponse(picture, content_type="image/jpeg", headers=headers)
 
 
 @require_POST
@@ -68,6 +96,12 @@ def delete_project(request: HttpRequest, pk: int) -> HttpResponse:
     return project_page(request, project, "delete", {"losses": Losses.of(project)})
 
 
+def cover_address(project: Project) -> str:
+    """Another for another picture, so that browsers may keep it; empty where there is none."""
+    name = project.cover.name or ""
+    return f"{reverse('studio:cover', args=[project.pk])}?v={name[-12:-4]}" if name else ""
+
+
 def _managed(request: HttpRequest, pk: int, right: str) -> Project:
     """For its owner and administrators."""
     project = project_of(request, pk, right)
@@ -97,12 +131,15 @@ def _page(
     project: Project,
     settings_form: SettingsForm | None = None,
     people_form: PeopleForm | None = None,
+    cover_form: CoverForm | None = None,
 ) -> HttpResponse:
     manages = project.is_managed_by(request.user)
     may_choose = manages and request.user.has_perm("studio.change_project")
     context = {
         "form": settings_form or SettingsForm(instance=project),
         "people_form": (people_form or PeopleForm(project)) if may_choose else None,
+        "cover_form": cover_form or CoverForm(),
+        "cover": cover_address(project),
         "members": project.members.order_by("username"),
         "may_delete": manages and request.user.has_perm("studio.delete_project"),
         "may_add": request.user.has_perm("studio.add_project"),

@@ -8,6 +8,7 @@ from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods
 from unfold.widgets import UnfoldAdminTextInputWidget, UnfoldBooleanWidget
@@ -15,6 +16,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget, UnfoldBooleanWidget
 from banks.dictionary_pages import TryForm
 from studio import events
 from studio.freshness import refresh, rules_of
+from studio.line_forms import is_key
 from studio.models import Project, ProjectPronunciation
 from studio.pages.project import project_of, project_page
 
@@ -49,8 +51,11 @@ def pronunciation(request: HttpRequest, pk: int) -> HttpResponse:
             if form.is_valid():
                 form.save()
                 return _changed(request, project)
-        elif rule.isascii() and rule.isdigit() and len(rule) < 19:
-            _act(project.pronunciations.filter(pk=int(rule)), name)
+        else:
+            chosen = project.pronunciations.filter(pk=int(rule) if is_key(rule) else 0)
+            if not chosen.exists():
+                messages.warning(request, _("It is not there any more."))
+            _act(chosen, name)
             return _changed(request, project)
     trial = TryForm(request.GET)
     context: dict[str, Any] = {

@@ -29,7 +29,9 @@ document.addEventListener("DOMContentLoaded", () => {
 
   // Said once at the beginning and at the end of work, not with each figure.
   function announce(before) {
-    const news = document.getElementById("nr-news"), open = Number(document.getElementById("nr-summary").dataset.nrWaiting);
+    const news = document.getElementById("nr-news");
+    if (!news) return;
+    const open = Number(document.getElementById("nr-summary").dataset.nrWaiting);
     if (!before && open) news.textContent = news.dataset.nrBegun;
     if (before && !open) news.textContent = news.dataset.nrDone;
   }
@@ -42,6 +44,8 @@ document.addEventListener("DOMContentLoaded", () => {
       NrLines.morph(document.getElementById("nr-summary"), parsed(message.summary));
       announce(before);
     }
+    for (const [id, html] of Object.entries(message.parts ?? {})) NrLines.morph(document.getElementById(id), parsed(html));
+    document.dispatchEvent(new CustomEvent("nr-told", { detail: message }));
     if (message.structure) document.dispatchEvent(new Event("nr-renew"));
   }
 

@@ -1,0 +1,6 @@
+-- The desktop application's first tables: providers and voices, no banks, no projects.
+CREATE TABLE "tts_providers" ("id" TEXT NOT NULL, "name" TEXT NOT NULL, "adapter_type" TEXT NOT NULL, "base_url" TEXT NOT NULL, "api_key" TEXT NOT NULL DEFAULT '', "enabled" INTEGER NOT NULL DEFAULT 1 CHECK ("enabled" IN (0, 1)), PRIMARY KEY ("id"));
+CREATE TABLE "model_bindings" ("id" TEXT NOT NULL, "provider_id" TEXT NOT NULL REFERENCES tts_providers (id), "model_key" TEXT NOT NULL, "supported_task_modes" TEXT NOT NULL DEFAULT '', PRIMARY KEY ("id"));
+CREATE TABLE "voice_assets" ("id" TEXT NOT NULL, "name" TEXT NOT NULL, "provider_id" TEXT NOT NULL REFERENCES tts_providers (id), "model_binding_id" TEXT NOT NULL REFERENCES model_bindings (id), "task_mode" TEXT NOT NULL, "ref_audio_path" TEXT NULL, "prompt_text" TEXT NULL, "prompt_lang" TEXT NULL, "voice_instruction" TEXT NULL, "preset_voice_name" TEXT NULL, "speed" REAL NOT NULL DEFAULT 1.0, "enabled" INTEGER NOT NULL DEFAULT 1 CHECK ("enabled" IN (0, 1)), PRIMARY KEY ("id"));
+CREATE TABLE "tts_jobs" ("id" TEXT NOT NULL, "voice_asset_id" TEXT NOT NULL REFERENCES voice_assets (id), "input_text" TEXT NOT NULL, "status" TEXT NOT NULL, "output_path" TEXT NULL, "error_message" TEXT NULL, "created_at" INTEGER NOT NULL, "completed_at" INTEGER NULL, PRIMARY KEY ("id"));
+PRAGMA user_version = 1;

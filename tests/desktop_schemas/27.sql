@@ -1,0 +1,22 @@
+-- What versions 14 to 27 added to 13.sql: missing flags, folders, speakers, limits, novels.
+ALTER TABLE "voice_assets" ADD COLUMN "folder_slug" TEXT NULL;
+ALTER TABLE "quick_tts_histories" ADD COLUMN "missing" INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE "phase_tts_projects" ADD COLUMN "folder_slug" TEXT NULL;
+ALTER TABLE "phase_tts_segments" ADD COLUMN "missing" INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE "phase_tts_segments" ADD COLUMN "speaker_label" TEXT NULL;
+ALTER TABLE "dialog_tts_projects" ADD COLUMN "folder_slug" TEXT NULL;
+ALTER TABLE "dialog_tts_lines" ADD COLUMN "missing" INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE "video_dub_projects" ADD COLUMN "folder_slug" TEXT NULL;
+ALTER TABLE "subtitle_cues" ADD COLUMN "missing" INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE "audio_tracks" ADD COLUMN "missing" INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE "timeline_clips" ADD COLUMN "missing" INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE "timeline_clips" ADD COLUMN "link_group_id" TEXT NULL;
+ALTER TABLE "tts_providers" ADD COLUMN "max_concurrency" INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE "tts_providers" ADD COLUMN "requests_per_minute" INTEGER NULL;
+ALTER TABLE "tts_providers" ADD COLUMN "requests_per_day" INTEGER NULL;
+ALTER TABLE "tts_providers" ADD COLUMN "tokens_per_minute" INTEGER NULL;
+ALTER TABLE "tts_providers" ADD COLUMN "tokens_per_day" INTEGER NULL;
+CREATE TABLE "novel_projects" ("id" TEXT NOT NULL, "name" TEXT NOT NULL, "bank_id" TEXT NOT NULL REFERENCES voice_banks (id), "narrator_voice_asset_id" TEXT NULL, "dialogue_voice_asset_id" TEXT NULL, "reader_theme" TEXT NOT NULL DEFAULT 'dark', "font_size" REAL NOT NULL DEFAULT 20.0, "line_height" REAL NOT NULL DEFAULT 1.75, "auto_turn_page" INTEGER NOT NULL DEFAULT 1, "auto_advance_chapters" INTEGER NOT NULL DEFAULT 1, "auto_slice_long_segments" INTEGER NOT NULL DEFAULT 1, "slice_only_at_punctuation" INTEGER NOT NULL DEFAULT 1, "max_slice_chars" INTEGER NOT NULL DEFAULT 50, "prefetch_segments" INTEGER NOT NULL DEFAULT 5, "playback_gap_seconds" REAL NOT NULL DEFAULT 0, "overwrite_cache_while_playing" INTEGER NOT NULL DEFAULT 0, "skip_punctuation_only_segments" INTEGER NOT NULL DEFAULT 1, "cache_current_color" TEXT NOT NULL DEFAULT '#2F6B54', "cache_stale_color" TEXT NOT NULL DEFAULT '#7A5A2A', "cache_highlight_opacity" REAL NOT NULL DEFAULT 0.12, "current_global_index" INTEGER NOT NULL DEFAULT 0, "created_at" INTEGER NOT NULL, "updated_at" INTEGER NOT NULL, "folder_slug" TEXT NULL, PRIMARY KEY ("id"));
+CREATE TABLE "novel_chapters" ("id" TEXT NOT NULL, "project_id" TEXT NOT NULL REFERENCES novel_projects (id), "order_index" INTEGER NOT NULL, "title" TEXT NOT NULL, "source_path" TEXT NULL, "raw_text" TEXT NOT NULL DEFAULT '', PRIMARY KEY ("id"));
+CREATE TABLE "novel_segments" ("id" TEXT NOT NULL, "project_id" TEXT NOT NULL REFERENCES novel_projects (id), "chapter_id" TEXT NOT NULL REFERENCES novel_chapters (id), "global_index" INTEGER NOT NULL, "order_index" INTEGER NOT NULL, "segment_text" TEXT NOT NULL, "segment_type" TEXT NOT NULL DEFAULT 'narrator', "audio_path" TEXT NULL, "audio_duration" REAL NULL, "audio_cache_key" TEXT NULL, "error" TEXT NULL, "missing" INTEGER NOT NULL DEFAULT 0, PRIMARY KEY ("id"));
+PRAGMA user_version = 27;
