@@ -1,4 +1,4 @@
-"""Processes that belong together: each started with a log of its own, waited for, watched, and ended with all it started."""
+"""Processes that belong together: each with a log of its own, waited for, watched, and ended with all it started."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic, sleep
@@ -58,7 +59,9 @@ class Program:
                 stderr=subprocess.STDOUT,
                 # Ctrl-C reaches this process only, which then ends the others in order.
                 start_new_session=True,
-                **_identity(self.user),
+                user=self.user,
+                group=_group(self.user),
+                extra_groups=_no_others(self.user),
             )
 
     def wait_until_ready(self) -> None:
@@ -90,9 +93,8 @@ class Program:
         if self._process is None:
             return
         try:
-            self._process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            pass
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(seconds)
         finally:
             self._kill_group()
             self._process.wait()
@@ -100,10 +102,9 @@ class Program:
 
     def _kill_group(self) -> None:
         assert self._process is not None
-        try:
+        # As a rule all of it has ended by itself.
+        with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        except ProcessLookupError:  # all of it has ended
-            pass
 
     def last_words(self) -> str:
         said = self.log.read_text(errors="replace").splitlines()[-LAST_LINES:] if self.log.exists() else []
@@ -145,7 +146,16 @@ def folder_for(path: Path, user: str | None) -> Path:
 
 def run(command: Sequence[str], user: str | None) -> None:
     """A program that ends by itself. ScaleError when it fails."""
-    finished = subprocess.run(command, cwd="/", capture_output=True, text=True, check=False, **_identity(user))
+    finished = subprocess.run(
+        command,
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=False,
+        user=user,
+        group=_group(user),
+        extra_groups=_no_others(user),
+    )
     if finished.returncode:
         raise ScaleError(f"{command[0]} failed: {finished.stderr.strip()}")
 
@@ -156,7 +166,10 @@ def free_port() -> int:
         return port
 
 
-def _identity(user: str | None) -> dict[str, object]:
-    if user is None:
-        return {}
-    return {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
+def _group(user: str | None) -> int | None:
+    return None if user is None else pwd.getpwnam(user).pw_gid
+
+
+def _no_others(user: str | None) -> list[int] | None:
+    """Of root's further groups, none; None leaves them as they are."""
+    return None if user is None else []

@@ -49,13 +49,31 @@ class Topology:
     def url(self) -> str:
         return self.nginx.url
 
+    @property
+    def variables(self) -> dict[str, str]:
+        """What every process of Neiroha's gets, commands on the same installation included."""
+        return {
+            "NEIROHA_DATA_DIR": str(self._folder / "data"),
+            "NEIROHA_DATABASE_URL": self.postgres.url,
+            "NEIROHA_REDIS_URL": self.redis.url,
+            "NEIROHA_PUBLIC_URL": self.url,
+            "NEIROHA_TRUSTED_PROXIES": "127.0.0.1",
+            # nginx, too, is reached from this machine only.
+            "NEIROHA_ALLOW_OPEN_API": "true",
+        }
+
     def start(self) -> None:
+        self.start_ground()
+        self.start_rest()
+
+    def start_ground(self) -> None:
+        """The database and Redis, for what has to be done before anything else runs."""
+        _start(self._ground)
+
+    def start_rest(self) -> None:
         # A web brings the database up to date; workers and nginx need that.
-        for together in (self._ground, self.webs, [*self.workers, self.nginx.program]):
-            for each in together:
-                each.start()
-            for each in together:
-                each.wait_until_ready()
+        _start(self.webs)
+        _start([*self.workers, self.nginx.program])
 
     def watch(self) -> None:
         """Start again what dies; only an exception ends it."""
@@ -87,23 +105,10 @@ class Topology:
     def _web(self, number: int, port: int) -> Program:
         log = self._log(f"web-{number}")
         command = _manage("serve", "--host", "127.0.0.1", "--port", str(port))
-        return Program(f"web {number}", command, log, lambda: bool(READY.search(_text(log))), self._variables())
+        return Program(f"web {number}", command, log, lambda: bool(READY.search(_text(log))), self.variables)
 
     def _worker(self, number: int) -> Program:
-        return Program(
-            f"worker {number}", _manage("work"), self._log(f"worker-{number}"), lambda: True, self._variables()
-        )
-
-    def _variables(self) -> dict[str, str]:
-        return {
-            "NEIROHA_DATA_DIR": str(self._folder / "data"),
-            "NEIROHA_DATABASE_URL": self.postgres.url,
-            "NEIROHA_REDIS_URL": self.redis.url,
-            "NEIROHA_PUBLIC_URL": self.url,
-            "NEIROHA_TRUSTED_PROXIES": "127.0.0.1",
-            # nginx, too, is reached from this machine only.
-            "NEIROHA_ALLOW_OPEN_API": "true",
-        }
+        return Program(f"worker {number}", _manage("work"), self._log(f"worker-{number}"), lambda: True, self.variables)
 
     def _log(self, name: str) -> Path:
         log = self._logs / f"{name}.log"
@@ -112,15 +117,21 @@ class Topology:
 
 
 @contextmanager
-def running(folder: Path, *, webs: int, workers: int, port: int = 0) -> Iterator[Topology]:
-    topology = Topology(folder, webs=webs, workers=workers, port=port)
+def ended(topology: Topology) -> Iterator[Topology]:
+    """Whatever has been started of it is ended when the block is left."""
     try:
-        topology.start()
         yield topology
     except BaseException:
         _end(topology)
         raise
     _end(topology)
+
+
+def _start(together: Sequence[Program]) -> None:
+    for each in together:
+        each.start()
+    for each in together:
+        each.wait_until_ready()
 
 
 def _end(topology: Topology) -> None:
@@ -168,8 +179,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.signal(each, _interrupt)
     try:
         with _kept_in(options.folder) as folder:
-            chosen = {"webs": options.webs, "workers": options.workers, "port": options.port}
-            with running(folder, **chosen) as topology:
+            made = Topology(folder, webs=options.webs, workers=options.workers, port=options.port)
+            with ended(made) as topology:
+                topology.start()
                 print(topology.announcement(), flush=True)
                 topology.watch()
     except ScaleError as error:
