@@ -110,13 +110,24 @@ def _sample(stage: Stage, topology: Topology, key: str, crowd: int) -> Cost:
     before = [_cpu(kind) for kind in kinds]
     answers = run(_plan(topology, key, max(stage.settings.requests, crowd), crowd))
     time.sleep(DRAIN_SECONDS)
-    spent = [(_cpu(kind) - was) / len(answers) * 1000 for kind, was in zip(kinds, before, strict=True)]
+    web, nginx, redis, postgres = (
+        (_cpu(kind) - was) / len(answers) * 1000 for kind, was in zip(kinds, before, strict=True)
+    )
     seconds = max(answer.finished for answer in answers) - min(answer.sent for answer in answers)
     latencies = [answer.seconds * 1000 for answer in answers]
-    times = percentile(latencies, 0.5), percentile(latencies, 0.99)
     if {answer.size for answer in answers} != {stage.audio_bytes}:
         raise BenchmarkError("A server did not pass the whole audio on.")
-    return Cost(len(topology.webs), crowd, *spent, len(answers) / seconds, *times)
+    return Cost(
+        webs=len(topology.webs),
+        crowd=crowd,
+        web=web,
+        nginx=nginx,
+        redis=redis,
+        postgres=postgres,
+        per_second=len(answers) / seconds,
+        p50=percentile(latencies, 0.5),
+        p99=percentile(latencies, 0.99),
+    )
 
 
 def _plan(topology: Topology, key: str, requests: int, crowd: int) -> Plan:

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import psutil
 
 ROOT = Path(__file__).resolve().parent.parent
-START_SECONDS = 120.0
+START_SECONDS = 300.0
 END_SECONDS = 20.0
 POLL_SECONDS = 0.05
 CALM_SECONDS = 0.5

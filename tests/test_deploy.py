@@ -59,7 +59,7 @@ class TestDockerfile:
         assert {f"!{layer}" for layer in LAYERS} <= set((ROOT / ".dockerignore").read_text().splitlines())
 
     def test_packages_are_hashed_and_none_is_compiled(self) -> None:
-        (install,) = [step for step in self.STEPS if " install " in step and "pip" in step and step.startswith("RUN")]
+        (install,) = [step for step in self.STEPS if step.startswith("RUN") and "--requirement" in step]
         assert "--require-hashes" in install and "--only-binary :all:" in install
         assert "apt-get" not in self.TEXT and "gcc" not in self.TEXT
 
@@ -131,7 +131,7 @@ class TestCompose:
     @pytest.mark.parametrize("name", SERVICES)
     def test_each_is_watched(self, name: str) -> None:
         """By itself, or by the image; a worker answers nobody."""
-        health = self.SERVICES[name].get("healthcheck")
+        health = self.SERVICES[name].get("healthcheck", {})
         assert (health == {"disable": True}) == (name == "worker")
         assert name in self.OURS or health["test"][0] in ("CMD", "CMD-SHELL")
 
@@ -266,15 +266,15 @@ class TestProxies:
 
     def test_uploads_are_as_large_as_neiroha_takes_them(self) -> None:
         limits = {
-            path: int(limit[1]) * 1024**2
+            path: int(found[1]) * 1024**2
             for path, text in nginx_blocks(self.NGINX)
-            if (limit := re.search(r"client_max_body_size (\d+)m;", text))
+            if (found := re.search(r"client_max_body_size (\d+)m;", text))
         }
         general = re.search(r"^client_max_body_size (\d+)m;", self.NGINX, re.MULTILINE)
         assert general and 0 <= int(general[1]) * 1024**2 - asgi.MAX_PAGE_BODY <= 2 * 1024**2
         assert limits.keys() == asgi.MAX_IMPORT_BODIES.keys()
-        for path, limit in limits.items():
-            assert 0 <= limit - asgi.MAX_IMPORT_BODIES[path] <= 2 * 1024**2
+        for path, size in limits.items():
+            assert 0 <= size - asgi.MAX_IMPORT_BODIES[path] <= 2 * 1024**2
 
     def test_caddy_takes_as_much(self) -> None:
         def sizes(text: str) -> list[int]:
