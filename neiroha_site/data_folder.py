@@ -1,4 +1,4 @@
-"""One server for each data folder: its queue, its runner and its first run count on being alone."""
+"""One server for each data folder, whose queue and runner count on being alone; with Redis, any number."""
 
 from __future__ import annotations
 
@@ -16,17 +16,19 @@ LOCK_NAME = "server.lock"
 class DataFolderLock:
     """Held from entering to leaving; the system gives it back when the process dies, however that happens.
 
+    `shared`: beside others that share it, which is for servers with one Redis; never beside one that is alone.
     CommandError when the folder can't be written to, or while another process holds its lock.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, shared: bool = False) -> None:
         self.folder = folder
+        self.shared = shared
         self._file: IO[str] | None = None
 
     def __enter__(self) -> Self:
         file = self._open()
         try:
-            _lock(file.fileno())
+            _lock(file.fileno(), shared=self.shared)
         except (BlockingIOError, PermissionError) as error:
             file.seek(0)
             owner = file.read(20).strip()
@@ -71,12 +73,14 @@ def _open_for_owner(path: str, flags: int) -> int:
 if sys.platform == "win32":
     import msvcrt
 
-    def _lock(descriptor: int) -> None:
+    def _lock(descriptor: int, *, shared: bool) -> None:
+        if shared:  # Windows has no such lock
+            return
         # A byte far behind the text: Windows lets nobody read what is locked.
         os.lseek(descriptor, 1 << 20, os.SEEK_SET)
         msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
 else:
     import fcntl
 
-    def _lock(descriptor: int) -> None:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    def _lock(descriptor: int, *, shared: bool) -> None:
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
