@@ -21,6 +21,7 @@ from neiroha_site.data_folder import DataFolderLock
 from neiroha_site.first_run import make_admin, make_default_bank
 from neiroha_site.listening import bind, close, is_wildcard, local_url
 from neiroha_site.serving import INTERRUPTED, SERVERS
+from providers.logs import said_as_json
 
 
 def port_number(text: str) -> int:
@@ -78,7 +79,7 @@ class Command(BaseCommand):
             close(sockets)
 
     def _say(self, text: str) -> None:
-        self.stdout.write(text)
+        self.stdout.write(said_as_json(text) if settings.LOG_FORMAT == "json" else text)
         self.stdout.flush()
 
 
