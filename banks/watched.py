@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
 from types import TracebackType
 
 from providers import metrics, tracing
@@ -29,9 +29,9 @@ class WatchedPlace:
             try:
                 ticket = await self._place.__aenter__()
             except SpeechError as error:
-                metrics.queue_refusals.labels(self._provider, error.code).inc()
+                metrics.counter(metrics.queue_refusals, self._provider, error.code).inc()
                 raise
-        metrics.queue_wait_seconds.labels(self._provider, self._priority).observe(ticket.waited)
+        metrics.histogram(metrics.queue_wait_seconds, self._provider, self._priority).observe(ticket.waited)
         return ticket
 
     async def __aexit__(
@@ -40,10 +40,16 @@ class WatchedPlace:
         return await self._place.__aexit__(kind, error, traceback)
 
 
+def upstream_call(provider: ProviderConfig, cost: Cost) -> AbstractContextManager[metrics.UpstreamCall]:
+    """The call itself, counted and traced."""
+    call = metrics.UpstreamCall(provider.name, cost.characters)
+    return _traced(call, provider, cost) if tracing.is_on() else call
+
+
 @contextmanager
-def upstream_call(provider: ProviderConfig, cost: Cost) -> Iterator[metrics.UpstreamCall]:
-    told = {"provider": provider.name, "provider.kind": provider.kind, "characters": cost.characters}
-    with tracing.upstream_span(**told), metrics.UpstreamCall(provider.name, cost.characters) as call:
+def _traced(call: metrics.UpstreamCall, provider: ProviderConfig, cost: Cost) -> Iterator[metrics.UpstreamCall]:
+    told: dict[str, tracing.Value] = {"provider": provider.name, "provider.kind": provider.kind}
+    with tracing.upstream_span(**told, characters=cost.characters), call:
         yield call
 
 

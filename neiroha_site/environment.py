@@ -64,10 +64,19 @@ def env_secret(name: str) -> str:
 
 def wants_tracing(wish: str, *endpoints: str) -> bool:
     """Whether traces are exported: as `wish` says, or where there are an endpoint to send them to and the packages."""
-    installed = find_spec("opentelemetry") is not None and find_spec("opentelemetry.exporter") is not None
+    if wish == "false" or (wish == "auto" and not any(endpoints)):
+        return False
+    installed = all(map(_is_there, ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http")))
     if wish == "true" and not installed:
         raise ImproperlyConfigured("NEIROHA_OTEL needs the extra [telemetry]: pip install 'neiroha[telemetry]'.")
-    return installed and (wish == "true" or (wish == "auto" and any(endpoints)))
+    return installed
+
+
+def _is_there(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def kept_secret(path: Path, make: str) -> str:

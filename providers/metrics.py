@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import lru_cache
 from types import TracebackType
 from typing import Self
 
@@ -75,17 +76,31 @@ takes_ended = _counter("takes_ended", "Takes that this process ended, by state."
 cache_requests = _counter(
     "cache_requests", "Speech looked for in the cache: hit, miss or shared (with one that was asked for).", "outcome"
 )
+cache_bytes = Gauge("neiroha_cache_bytes", "What the speech cache holds.", registry=REGISTRY)
 event_loop_lag_seconds = _histogram(
     "event_loop_lag_seconds", "How much later than asked the event loop wakes a task.", buckets=_LAGS
 )
 
 
+# Looking a figure up by its labels takes longer than counting; the bound is only there to be one.
+@lru_cache(maxsize=4096)
+def counter(of: Counter, *labels: str) -> Counter:
+    """The one of `of` with these labels."""
+    return of.labels(*labels)
+
+
+@lru_cache(maxsize=4096)
+def histogram(of: Histogram, *labels: str) -> Histogram:
+    """The one of `of` with these labels."""
+    return of.labels(*labels)
+
+
 def note_speech(provider: str, inference: float | None, audio: float | None) -> None:
     """Speech that was delivered to its end; seconds, None where unknown."""
     if audio:
-        audio_seconds.labels(provider).inc(audio)
+        counter(audio_seconds, provider).inc(audio)
         if inference is not None:
-            real_time_factor.labels(provider).observe(inference / audio)
+            histogram(real_time_factor, provider).observe(inference / audio)
 
 
 class UpstreamCall:
@@ -102,15 +117,15 @@ class UpstreamCall:
 
     def begun(self) -> None:
         """The answer has begun."""
-        upstream_first_byte_seconds.labels(self._provider).observe(time.monotonic() - self._started)
+        histogram(upstream_first_byte_seconds, self._provider).observe(time.monotonic() - self._started)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        upstream_calls.labels(self._provider, outcome(error)).inc()
+        counter(upstream_calls, self._provider, outcome(error)).inc()
         if error is None:
-            upstream_seconds.labels(self._provider).observe(time.monotonic() - self._started)
-            characters.labels(self._provider).inc(self._characters)
+            histogram(upstream_seconds, self._provider).observe(time.monotonic() - self._started)
+            counter(characters, self._provider).inc(self._characters)
 
 
 def outcome(error: BaseException | None) -> str:

@@ -60,7 +60,7 @@ class Finisher:
             return
         for (_, settled), state in zip(batch, states, strict=True):
             if state is not None:
-                metrics.takes_ended.labels(state.value).inc()
+                metrics.counter(metrics.takes_ended, state.value).inc()
             if not settled.done():
                 settled.set_result(state)
 

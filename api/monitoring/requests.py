@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from contextvars import Context
 from typing import Any
 
@@ -77,10 +77,8 @@ class WatchedRequests:
 
 
 def _span(scope: Scope, endpoint: str, request_id: str) -> AbstractContextManager[tracing.Span]:
-    if endpoint in _UNTRACED:
-        return nullcontext(tracing.NO_SPAN)
-    if not tracing.is_on():
-        return tracing.work_span("")
+    if not tracing.is_on() or endpoint in _UNTRACED:
+        return tracing.NO_SPAN
     method = scope["method"] if scope["method"] in _METHODS else "OTHER"
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
     known: dict[str, tracing.Value] = {"http.request.method": method, "http.route": endpoint, "request_id": request_id}
@@ -104,7 +102,7 @@ class _Answer:
             message = self._named(message)
         elif not self._begun:
             self._begun = True
-            metrics.first_byte_seconds.labels(self._endpoint).observe(time.monotonic() - self._started)
+            metrics.histogram(metrics.first_byte_seconds, self._endpoint).observe(time.monotonic() - self._started)
         await self._send(message)
 
     def _named(self, message: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -119,5 +117,5 @@ class _Answer:
             self.status = 500
 
     def count(self) -> None:
-        metrics.requests.labels(self._endpoint, self.status).inc()
-        metrics.request_seconds.labels(self._endpoint).observe(time.monotonic() - self._started)
+        metrics.counter(metrics.requests, self._endpoint, str(self.status)).inc()
+        metrics.histogram(metrics.request_seconds, self._endpoint).observe(time.monotonic() - self._started)
