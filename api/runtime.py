@@ -14,7 +14,7 @@ from api.jobs.forgetting import forget_old_jobs
 from api.jobs.watching import Watcher
 from api.jobs.webhooks import Webhooks
 from api.record import RequestRecorder
-from providers import versions
+from providers import metrics, versions
 from providers.catalogue import watch_health
 from providers.engine import close_engine, current_engine
 from studio import events
@@ -40,6 +40,7 @@ class Runtime:
             watch_health(self.engine),
             self.webhooks.run(),
             forget_old_jobs(),
+            metrics.watch_loop(),
         )
         self._tasks = [loop.create_task(each) for each in work]
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 from uvicorn.lifespan.on import LifespanOn
 
+from api.monitoring.readiness import readiness
 from neiroha_site.listening import BACKLOG, close
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ class _Server(uvicorn.Server):
             self.interrupted = True
             self._loop.call_soon_threadsafe(self._end_answers)
         self.should_exit = True
+        readiness.stop()
 
     def _end_answers(self) -> None:
         """The application sees its clients leave, and cleans up as it does then."""

@@ -7,6 +7,7 @@ import logging
 
 from django.db import OperationalError
 
+from providers import metrics
 from providers.database import in_database
 from studio.models import Take, TakeState
 from studio.models.takes import Ending
@@ -58,6 +59,8 @@ class Finisher:
                     settled.set_exception(error)
             return
         for (_, settled), state in zip(batch, states, strict=True):
+            if state is not None:
+                metrics.counter(metrics.takes_ended, state.value).inc()
             if not settled.done():
                 settled.set_result(state)
 

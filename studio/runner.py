@@ -23,6 +23,7 @@ from banks.delivery import Speech
 from banks.roster import Speaker
 from banks.speak import Wish, speak
 from banks.storage import private_storage
+from providers import context, tracing
 from providers.database import in_database
 from providers.engine import Engine, ask_engine
 from providers.errors import BadAudio, SpeechError
@@ -199,6 +200,11 @@ class Runner:
     # Speaking.
 
     async def _run(self, job: Job, claim: Claim) -> None:
+        context.work_on(job.take.request_id, job.take.pk)
+        with tracing.work_span("take", take=job.take.pk, request_id=job.take.request_id):
+            await self._spoken(job, claim)
+
+    async def _spoken(self, job: Job, claim: Claim) -> None:
         try:
             made, figures = await self._made(job, claim)
         except asyncio.CancelledError:
@@ -206,6 +212,7 @@ class Runner:
                 await in_database(Take.objects.filter(pk=job.take.pk).cancel)
             raise
         except SpeechError as error:
+            logger.warning("Take %d failed: %s", job.take.pk, error.code)
             await self._finisher.settle(Ending.failed(job.take, error))
         else:
             await self._stored(job, made, figures)

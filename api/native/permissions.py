@@ -62,6 +62,8 @@ def _check_scope(request: Request, key: KeyFacts, view: Guarded) -> None:
         raise PermissionDenied(_("This API key has no owner, so it has no rights here: use one that has."))
     if key.scope == Scope.SPEECH:
         raise PermissionDenied(_("This API key is for speech only: use one of scope read or manage."))
+    if key.scope == Scope.METRICS:
+        raise PermissionDenied(_("This API key is for metrics only: use one of scope read or manage."))
     if key.scope != Scope.MANAGE and request.method not in SAFE_METHODS:
         raise PermissionDenied(_("This API key may only read: use one of scope manage."))
     if key.bank_ids is not None and not view.serves_limited_keys:

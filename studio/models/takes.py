@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy as _
 
 from banks.models import Character, discard
 from banks.storage import private_storage
+from providers.context import request_id
 from providers.errors import QueueCancelled, SpeechError
 from providers.models import Provider
 from providers.queue import Priority
@@ -230,6 +231,8 @@ class Take(models.Model):
     retry_helps = models.BooleanField(_("trying again can help"), default=False)
     queue_ms = models.PositiveIntegerField(_("waited, ms"), null=True)
     inference_ms = models.PositiveIntegerField(_("inference, ms"), null=True)
+    # Of the request that asked for it, for the log.
+    request_id = models.CharField(max_length=40, blank=True, editable=False)
     kept = models.BooleanField(_("kept"), default=False)
     created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
     started_at = models.DateTimeField(_("started at"), null=True)
@@ -285,6 +288,7 @@ class Take(models.Model):
             format=format,
             provider_id=made_with.voice.provider_id,
             content_hash=content_hash(spoken or text, made_with, format),
+            request_id=request_id(),
             **values,
         )
 

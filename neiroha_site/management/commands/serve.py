@@ -23,6 +23,7 @@ from neiroha_site.data_folder import DataFolderLock
 from neiroha_site.first_run import make_admin, make_default_bank
 from neiroha_site.listening import bind, close, is_wildcard, local_url
 from neiroha_site.serving import INTERRUPTED, SERVERS
+from providers.logs import said_as_json
 
 # Any number that nothing else locks in this database.
 MIGRATION_LOCK = 8976
@@ -83,7 +84,7 @@ class Command(BaseCommand):
             close(sockets)
 
     def _say(self, text: str) -> None:
-        self.stdout.write(text)
+        self.stdout.write(said_as_json(text) if settings.LOG_FORMAT == "json" else text)
         self.stdout.flush()
 
 
