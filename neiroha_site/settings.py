@@ -12,7 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.csp import CSP
 from django.utils.translation import gettext_lazy as _
 
-from neiroha_site import addresses
+from neiroha_site import addresses, file_storage
 from neiroha_site.environment import env_bool, env_int, env_list, env_secret, env_text, kept_secret
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -135,6 +135,12 @@ CACHES = {
     )
 }
 
+# The pages' own files are found by the server itself (see neiroha_site.static_files).
+STORAGES: dict[str, dict[str, Any]] = {
+    "default": file_storage.from_environment(),
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
@@ -228,6 +234,7 @@ LOGGING = {
     "root": {"handlers": ["console"], "level": "INFO"},
     "loggers": {
         "httpx": {"level": "WARNING"},
+        "botocore": {"level": "WARNING"},
         "uvicorn.access": {"level": "WARNING"},
         "django.request": {"level": "ERROR"},
         # Anybody can send any Host, as long as it likes; the answer says what is wrong.

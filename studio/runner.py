@@ -22,7 +22,7 @@ from django.db import DatabaseError
 from banks.delivery import Speech
 from banks.roster import Speaker
 from banks.speak import Wish, speak
-from banks.storage import private_storage
+from banks.storage import StorageError, StorageFull
 from providers.database import in_database
 from providers.engine import Engine, ask_engine
 from providers.errors import BadAudio, SpeechError
@@ -238,12 +238,12 @@ class Runner:
     async def _store(self, take: Take, made: TakeFile, figures: dict[str, Any]) -> None:
         try:
             name = await asyncio.to_thread(files.write, made)
-        except files.StorageError as error:
-            self.full = self.full or isinstance(error, files.StorageFull)
+        except StorageError as error:
+            self.full = self.full or isinstance(error, StorageFull)
             await self._finisher.settle(Ending.failed(take, error))
             return
         if await self._finisher.settle(Ending.done(take, name, made, **figures)) != TakeState.DONE:
-            await asyncio.to_thread(private_storage().delete, name)
+            await asyncio.to_thread(files.remove, name)
 
     async def _heard(self, job: Job, speaker: Speaker) -> tuple[Speech, bytes]:
         take = job.take
