@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
 from threading import Event
@@ -28,14 +28,13 @@ from botocore.exceptions import (
     ResponseStreamingError,
 )
 from django.core.files.base import File
+from django.utils import timezone
 from storages.backends.s3 import S3Storage
 from urllib3.exceptions import HTTPError
 
 from banks.scratch import remove_left_over, scratch_file, scratch_folder
 from banks.storage import Entry, PrivateFiles, Reader, StorageUnavailable, StoredFile
 
-# An upload whose process was killed is billed until it is given up.
-UNFINISHED_KEPT = timedelta(days=1)
 CONNECT_SECONDS, READ_SECONDS = 5, 30
 # The services ask for fewer requests now and then; botocore waits longer each time.
 _ATTEMPTS = 4
@@ -168,11 +167,11 @@ class ObjectFiles(PrivateFiles, S3Storage):  # type: ignore[misc]
             yield paths
 
     def entries(self, folder: str) -> Iterator[Entry]:
-        place = self._place(folder)
-        pages = self.client.get_paginator("list_objects_v2").paginate(
-            Bucket=place["Bucket"], Prefix=f"{place['Key']}/", Delimiter="/"
-        )
+        root = self._normalize_name(folder)
         with self._refusals():
+            pages = self.client.get_paginator("list_objects_v2").paginate(
+                Bucket=self.bucket_name, Prefix=f"{root}/", Delimiter="/"
+            )
             for page in pages:
                 for one in page.get("Contents", ()):
                     yield Entry(f"{folder}/{PurePosixPath(one['Key']).name}", one["LastModified"])
@@ -180,19 +179,16 @@ class ObjectFiles(PrivateFiles, S3Storage):  # type: ignore[misc]
     def room(self) -> None:
         return None
 
-    def remove_parts(self) -> int:
-        """Uploads that nobody finishes any more, and copies on this machine."""
-        before, removed = datetime.now(UTC) - UNFINISHED_KEPT, 0
+    def remove_unfinished(self, age: timedelta) -> int:
+        """Uploads in parts, which are billed until they are given up, and copies on this machine."""
+        before, removed = timezone.now() - age, remove_left_over(age)
         root = self._normalize_name("")
         with self._refusals():
             pages = self.client.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket_name, Prefix=root)
-            for one in (one for page in pages for one in page.get("Uploads", ())):
-                if one["Initiated"] < before:
-                    self.client.abort_multipart_upload(
-                        Bucket=self.bucket_name, Key=one["Key"], UploadId=one["UploadId"]
-                    )
-                    removed += 1
-        return removed + remove_left_over(UNFINISHED_KEPT.total_seconds())
+            for one in [one for page in pages for one in page.get("Uploads", ()) if one["Initiated"] <= before]:
+                self.client.abort_multipart_upload(Bucket=self.bucket_name, Key=one["Key"], UploadId=one["UploadId"])
+                removed += 1
+        return removed
 
     def _place(self, name: str) -> dict[str, str]:
         return {"Bucket": self.bucket_name, "Key": self._normalize_name(name)}

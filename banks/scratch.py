@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 from typing import IO
@@ -42,9 +43,9 @@ def _make_room(size: int = 0) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def remove_left_over(seconds: float) -> int:
-    """What processes that were killed left behind, and nobody has touched for so long; how many there were."""
-    before, removed = time.time() - seconds, 0
+def remove_left_over(age: timedelta) -> int:
+    """What processes that were killed left behind, and nobody has touched for so long; how much there was."""
+    before, removed = time.time() - age.total_seconds(), 0
     for folder in place().iterdir() if place().is_dir() else ():
         try:
             left = folder.stat().st_mtime <= before

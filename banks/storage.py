@@ -109,8 +109,8 @@ class PrivateFiles(Storage, ABC):
         """How many bytes more it holds; None where nobody knows."""
 
     @abstractmethod
-    def remove_parts(self) -> int:
-        """What was being written when a process died, where others can't be writing; how much there was."""
+    def remove_unfinished(self, age: timedelta) -> int:
+        """What processes that died left half written, and nothing was added to for so long; how much there was."""
 
     def prove(self) -> None:
         """Write, find, read, list and remove a small file."""
@@ -213,8 +213,9 @@ class LocalFiles(PrivateFiles, FileSystemStorage):
     def room(self) -> int:
         return shutil.disk_usage(next(one for one in _upwards(self.root) if one.exists())).free
 
-    def remove_parts(self) -> int:
-        parts = list(self.root.glob(f"*/*{PART}"))
+    def remove_unfinished(self, age: timedelta) -> int:
+        before = (timezone.now() - age).timestamp()
+        parts = [path for path in self.root.glob(f"*/*{PART}") if path.stat().st_mtime <= before]
         for path in parts:
             path.unlink(missing_ok=True)
         return len(parts)

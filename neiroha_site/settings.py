@@ -113,6 +113,7 @@ MIDDLEWARE = [
     "neiroha_site.preferences.PreferencesMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "neiroha_site.storage_pages.StorageMiddleware",
 ]
 
 ROOT_URLCONF = "neiroha_site.urls"

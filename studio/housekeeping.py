@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import PurePath
 from typing import Any
 
+from django.conf import settings
 from django.utils import timezone
 
 from banks.models import Character, ReferenceAudio
@@ -18,6 +19,7 @@ from studio.models import OPEN, Export, Footage, Project, StudioSettings, Sugges
 logger = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 3600.0
+UNFINISHED_KEPT = timedelta(days=1)
 BATCH = 200
 # All that name files.
 _FILES: tuple[tuple[Any, str], ...] = (
@@ -37,7 +39,8 @@ def recover() -> None:
         logger.warning("%d takes were interrupted when the server stopped, and are queued again.", interrupted)
     Export.objects.put_back()
     SuggestionRun.objects.put_back()
-    private_storage().remove_parts()
+    # Where others are at work too, what they write is no left-over.
+    private_storage().remove_unfinished(UNFINISHED_KEPT if settings.REDIS_URL else timedelta(0))
 
 
 def sweep() -> None:
@@ -50,6 +53,7 @@ def sweep() -> None:
         old = Export.objects.filter(created_at__lt=timezone.now() - timedelta(days=days)).exclude(state__in=OPEN)
         old.delete()
     files.remove_orphans(_known)
+    private_storage().remove_unfinished(UNFINISHED_KEPT)
     import_drafts.sweep()
     waiting.sweep()
     uploads.sweep()

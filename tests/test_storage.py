@@ -193,10 +193,11 @@ def test_what_was_being_written_when_a_process_died(files: PrivateFiles) -> None
         files.put(NAME, CONTENT)
         part = Path(files.path(NAME + PART))
         part.write_bytes(b"half")
-        assert files.remove_parts() >= 1 and not part.exists() and names(files) == {NAME}
-        scratch.remove_left_over(60)
+        assert files.remove_unfinished(timedelta(hours=1)) == 0 and part.exists(), "somebody may still write it"
+        assert files.remove_unfinished(timedelta(0)) == 1 and not part.exists() and names(files) == {NAME}
+        scratch.remove_left_over(timedelta(0))
     else:
-        assert files.remove_parts() == 1
+        assert files.remove_unfinished(timedelta(hours=1)) == 1
     assert not left.exists()
 
 
