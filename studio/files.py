@@ -19,7 +19,16 @@ from django.utils import timezone
 
 from banks.recordings import measure_samples
 from banks.scratch import RESERVE_BYTES
-from banks.storage import Entry, PrivateFiles, StorageError, StoredFile, pieces_storage, private_storage, storage_errors
+from banks.storage import (
+    Entry,
+    PrivateFiles,
+    StorageError,
+    StoredFile,
+    pieces_storage,
+    private_storage,
+    storage_errors,
+    translated,
+)
 from providers.audio import WAV_HEADER_BYTES, Transcoder, encode, wav_header, wav_sizes_are_true
 from providers.speech import PCM_SAMPLE_RATE, AudioFormat
 
@@ -100,6 +109,16 @@ def has_room(size: int = 0) -> bool:
     """Whether the storage holds `size` bytes, and more than a batch in flight may need."""
     room = private_storage().room()
     return room is None or room >= RESERVE_BYTES + size
+
+
+def works_again() -> bool:
+    """The same after it failed: a batch is not spoken for nothing."""
+    try:
+        private_storage().prove()
+    except OSError as error:
+        logger.warning("Batches wait, as files can't be stored: %s", translated(error).message)
+        return False
+    return has_room()
 
 
 def new_name(folder: str, ending: str) -> str:

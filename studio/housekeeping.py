@@ -7,7 +7,6 @@ from datetime import timedelta
 from pathlib import PurePath
 from typing import Any
 
-from django.conf import settings
 from django.utils import timezone
 
 from banks.models import Character, ReferenceAudio
@@ -39,8 +38,7 @@ def recover() -> None:
         logger.warning("%d takes were interrupted when the server stopped, and are queued again.", interrupted)
     Export.objects.put_back()
     SuggestionRun.objects.put_back()
-    # Where others are at work too, what they write is no left-over.
-    private_storage().remove_unfinished(UNFINISHED_KEPT if settings.REDIS_URL else timedelta(0))
+    private_storage().remove_unfinished(timedelta(0))
 
 
 def sweep() -> None:

@@ -22,7 +22,7 @@ from django.db import DatabaseError
 from banks.delivery import Speech
 from banks.roster import Speaker
 from banks.speak import Wish, speak
-from banks.storage import StorageError, StorageFull
+from banks.storage import StorageError
 from providers.database import in_database
 from providers.engine import Engine, ask_engine
 from providers.errors import BadAudio, SpeechError
@@ -169,7 +169,7 @@ class Runner:
 
     async def _claim_all(self) -> None:
         self._start(await in_database(claims.interactive))
-        self.full = not await in_database(files.has_room)
+        self.full = not await in_database(files.works_again if self.full else files.has_room)
         if self.full:
             return
         busy = Counter(job.provider_id for job in self._jobs.values() if job.batch)
@@ -239,7 +239,7 @@ class Runner:
         try:
             name = await asyncio.to_thread(files.write, made)
         except StorageError as error:
-            self.full = self.full or isinstance(error, StorageFull)
+            self.full = True
             await self._finisher.settle(Ending.failed(take, error))
             return
         if await self._finisher.settle(Ending.done(take, name, made, **figures)) != TakeState.DONE:
