@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
 from threading import Event
-from typing import Any
+from typing import IO, Any, Self
 
 from boto3.s3.transfer import TransferConfig, create_transfer_manager
 from botocore.config import Config
@@ -83,16 +83,7 @@ class ObjectFiles(PrivateFiles, S3Storage):  # type: ignore[misc]
     # What Django's storages do.
 
     def _open(self, name: str, mode: str = "rb") -> File[bytes]:
-        """A copy, which vanishes when it is closed."""
-        copy = scratch_file()
-        try:
-            with closing(self.reader(name)) as reader:
-                shutil.copyfileobj(reader, copy, _COPY_BYTES)
-            copy.seek(0)
-        except BaseException:
-            copy.close()
-            raise
-        return File(copy, name)
+        return _Copy(self, name)
 
     def _save(self, name: str, content: File[Any]) -> str:
         with self.making(name) as path, path.open("wb") as file:
@@ -227,6 +218,32 @@ class ObjectFiles(PrivateFiles, S3Storage):  # type: ignore[misc]
             raise _refused(error, self.bucket_name) from error
         except BotoCoreError as error:
             raise _failed(error) from error
+
+
+class _Copy(File):  # type: ignore[type-arg]
+    """On this machine; it vanishes when it is closed."""
+
+    def __init__(self, storage: ObjectFiles, name: str) -> None:
+        self._storage = storage
+        super().__init__(None, name)
+        self.open()
+
+    def open(self, mode: str | None = None, *args: Any, **kwargs: Any) -> Self:
+        """At its beginning, again."""
+        if self.file is None or self.closed:
+            self.file = self._fetched()
+        self.file.seek(0)
+        return self
+
+    def _fetched(self) -> IO[bytes]:
+        copy = scratch_file()
+        try:
+            with closing(self._storage.reader(self.name or "")) as reader:
+                shutil.copyfileobj(reader, copy, _COPY_BYTES)
+        except BaseException:
+            copy.close()
+            raise
+        return copy
 
 
 class _ObjectReader:

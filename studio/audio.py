@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import AsyncGenerator, Generator, Mapping
-from contextlib import closing
+from contextlib import aclosing, closing
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from typing import Any
 
 from django.contrib.admin.views.decorators import staff_member_required
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, RequestAborted
 from django.db.models.fields.files import FieldFile
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_safe
 
-from banks.storage import StoredFile, private_storage
+from banks.storage import StoredFile, private_storage, translated
 from providers.audio import wav_header
 from providers.speech import PCM_SAMPLE_RATE, AudioFormat
 from studio.cards import file_name
@@ -27,6 +28,8 @@ from studio.models import Take
 from studio.streaming import from_thread, in_file_thread
 
 CHUNK_BYTES = 256 * 1024
+
+logger = logging.getLogger(__name__)
 _RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})", re.ASCII)
 
 
@@ -70,7 +73,19 @@ def answer(request: HttpRequest, stored: StoredFile, name: str, *, saving: bool,
 def _response(sent: Sent) -> HttpResponseBase:
     if sent.chunks is None:
         return HttpResponse(status=sent.status, headers=sent.headers)
-    return StreamingHttpResponse(sent.chunks, status=sent.status, headers=sent.headers)
+    return StreamingHttpResponse(_or_cut(sent.chunks), status=sent.status, headers=sent.headers)
+
+
+async def _or_cut(chunks: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
+    """Where a file breaks off, the connection is cut. As Django's own word for that, since it gives the request's
+    database connection back for no other failure of a stream."""
+    try:
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                yield chunk
+    except OSError as error:
+        logger.error("An answer broke off: %s", translated(error).message)
+        raise RequestAborted from error
 
 
 async def stored_file(file: FieldFile) -> StoredFile | None:

@@ -35,7 +35,7 @@ from tests.object_storage import Bucket
 from tests.projects import PROJECTS, address, voiced
 from tests.sounds import tone, wav_file
 from tests.studio import ask, browser_of, claimed, done, ended, signed_in, somebody
-from tests.test_uploads import uploaded
+from tests.test_uploads import begun, uploaded
 
 TEXT = "The night train leaves at seven."
 
@@ -88,7 +88,7 @@ def test_a_take_is_spoken_heard_and_exported(server: str, bucket: Bucket, bank: 
         voiced(project, ann, bank.characters.get(), "One.", "Two.")
         export = made(project, ann, ExportOptions(What.AUDIO, "mp3"))
         assert export.state == TakeState.DONE, export.error
-        file = browser.get(f"{PROJECTS}{project.pk}/exports/{export.pk}/file/")
+        file = browser.get(f"{PROJECTS}{project.pk}/exports/{export.pk}/file")
         assert file.status_code == 200 and len(file.content) == export.size
         assert probe(file.content).duration == pytest.approx(export.duration, abs=0.2)
     assert not files.folder().exists() or not list(files.folder().iterdir()), "nothing lies in the data folder"
@@ -167,7 +167,8 @@ def test_footage_comes_in_pieces_is_watched_and_dubbed(
     assert refused.status_code == 500 and refused.json()["error"]["code"] == "storage_failed"
     assert refused.json()["received"] == len(content), "it need not be sent again"
     bucket.way.heal()
-    assert uploaded(client, dub, content).status_code == 200
+    place = begun(client, dub, len(content)).json()
+    assert place["received"] == len(content) and client.post(f"{place['address']}end/").status_code == 200
     footage = Footage.objects.get()
     assert bucket.content(footage.file.name or "") == content
     assert not list(files.folder(files.UPLOADS).iterdir())
@@ -273,6 +274,11 @@ def test_pages_say_what_is_wrong(ann: User, heart: Character, bucket: Bucket) ->
         assert b"Files can&#x27;t be used now" in page.content and b"refuses the access key" in page.content
     told = client.get(f"/api/takes/{take.pk}/audio/")
     assert (told.status_code, told.json()["error"]["code"]) == (500, "storage_failed")
+    bucket.way.fail("PUT", 403, "AccessDenied")
+    told = client.put(f"/api/characters/{heart.pk}/avatar/", *encoded({"file": BytesIO(picture())}))
+    assert (told.status_code, told.json()["error"]["code"]) == (500, "storage_failed"), told.content
+    heart.refresh_from_db()
+    assert not heart.avatar and bucket.names("avatars/") == set()
 
 
 # What is removed.
