@@ -19,8 +19,10 @@ from django.core.files.base import ContentFile
 from banks import scratch
 from banks.images import avatar_image
 from banks.models import Bank, Character, ReferenceAudio
+from banks.speak import _read_reference
 from banks.storage import StorageFailed, private_storage
 from providers.audio import probe
+from providers.errors import ProviderUnavailable
 from providers.models import Provider
 from providers.speech import AudioFormat
 from studio import exporter, exports, files, housekeeping
@@ -275,7 +277,7 @@ def test_pages_say_what_is_wrong(ann: User, heart: Character, bucket: Bucket) ->
     told = client.get(f"/api/takes/{take.pk}/audio/")
     assert (told.status_code, told.json()["error"]["code"]) == (500, "storage_failed")
     bucket.way.fail("PUT", 403, "AccessDenied")
-    told = client.put(f"/api/characters/{heart.pk}/avatar/", *encoded({"file": BytesIO(picture())}))
+    told = client.post(f"/api/characters/{heart.pk}/avatar/", {"file": ContentFile(picture(), "a.png")})
     assert (told.status_code, told.json()["error"]["code"]) == (500, "storage_failed"), told.content
     heart.refresh_from_db()
     assert not heart.avatar and bucket.names("avatars/") == set()
@@ -297,6 +299,24 @@ def test_files_go_with_their_rows(ann: User, heart: Character, bucket: Bucket) -
     take.delete()
     recording.delete()
     assert bucket.names() == {heart.avatar.name}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_file_that_can_not_be_fetched_now_is_not_called_gone(ann: User, heart: Character, bucket: Bucket) -> None:
+    recording = ReferenceAudio(name="Ann")
+    recording.keep(wav_file(tone(24_000, 3), 24_000))
+    recording.save()
+    client, path = signed_in(ann), f"/api/references/{recording.pk}/audio/"
+    bucket.way.fail("GET", 403, "AccessDenied")
+    assert client.get(path).json()["error"]["code"] == "storage_failed"
+    with pytest.raises(StorageFailed, match="refuses the access key"):
+        _read_reference(recording.file.name or "")
+    bucket.way.heal()
+    assert client.get(path).content == _read_reference(recording.file.name or "").audio
+    private_storage().delete(recording.file.name or "")
+    assert client.get(path).status_code == 404
+    with pytest.raises(ProviderUnavailable, match="missing: upload it again"):
+        _read_reference(recording.file.name or "")
 
 
 @pytest.mark.django_db(transaction=True)
