@@ -19,7 +19,7 @@ from functools import partial
 from banks.delivery import Speech, UpstreamReport
 from banks.pieces import speakable, split_into_pieces
 from banks.roster import Speaker
-from banks.storage import private_storage
+from banks.storage import private_storage, translated
 from banks.watched import WatchedPlace, transcoding, upstream_call
 from providers.adapters.base import Adapter
 from providers.audio import Transcoder, stated, transcoded, wav_sizes_are_true
@@ -385,5 +385,7 @@ def _read_reference(name: str) -> Reference:
     try:
         with private_storage().open(name, "rb") as file:
             return Reference(file.read())
-    except OSError as error:
+    except FileNotFoundError as error:
         raise ProviderUnavailable("The reference audio of this voice is missing: upload it again.") from error
+    except OSError as error:
+        raise translated(error) from error

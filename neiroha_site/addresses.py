@@ -19,7 +19,7 @@ def postgresql(address: str) -> dict[str, Any]:
     name = unquote(url.path.lstrip("/"))
     if not name:
         raise ImproperlyConfigured("NEIROHA_DATABASE_URL names no database: postgresql://user:password@host:5432/name")
-    _need("psycopg_pool", "NEIROHA_DATABASE_URL")
+    need("psycopg_pool", "NEIROHA_DATABASE_URL")
     return {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": name,
@@ -38,7 +38,7 @@ def redis(address: str) -> str:
     number = url.path.strip("/")
     if number and not (number.isascii() and number.isdigit()):
         raise ImproperlyConfigured("NEIROHA_REDIS_URL: the path is the number of a database, such as /0.")
-    _need("channels_redis", "NEIROHA_REDIS_URL")
+    need("channels_redis", "NEIROHA_REDIS_URL")
     return address
 
 
@@ -54,6 +54,6 @@ def _split(variable: str, address: str, schemes: tuple[str, ...]) -> SplitResult
     return url
 
 
-def _need(package: str, variable: str) -> None:
+def need(package: str, variable: str) -> None:
     if find_spec(package) is None:
         raise ImproperlyConfigured(f"{variable} {_INSTALL}")

@@ -12,7 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.csp import CSP
 from django.utils.translation import gettext_lazy as _
 
-from neiroha_site import addresses
+from neiroha_site import addresses, file_storage
 from neiroha_site.environment import (
     env_bool,
     env_choice,
@@ -122,6 +122,7 @@ MIDDLEWARE = [
     "neiroha_site.preferences.PreferencesMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "neiroha_site.storage_pages.StorageMiddleware",
 ]
 
 ROOT_URLCONF = "neiroha_site.urls"
@@ -142,6 +143,12 @@ CACHES = {
         if REDIS_URL
         else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
     )
+}
+
+# The pages' own files are found by the server itself (see neiroha_site.static_files).
+STORAGES: dict[str, dict[str, Any]] = {
+    "default": file_storage.from_environment(),
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
 
 TEMPLATES = [
@@ -240,6 +247,7 @@ LOGGING = {
         # Django's own handler would write its lines once more while debugging, as text.
         "django": {"handlers": [], "level": "INFO"},
         "httpx": {"level": "WARNING"},
+        "botocore": {"level": "WARNING"},
         "uvicorn.access": {"level": "WARNING"},
         "django.request": {"level": "ERROR"},
         # Anybody can send any Host, as long as it likes; the answer says what is wrong.

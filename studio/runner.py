@@ -22,7 +22,7 @@ from django.db import DatabaseError
 from banks.delivery import Speech
 from banks.roster import Speaker
 from banks.speak import Wish, speak
-from banks.storage import private_storage
+from banks.storage import StorageError
 from providers import context, tracing
 from providers.database import in_database
 from providers.engine import Engine, ask_engine
@@ -170,7 +170,7 @@ class Runner:
 
     async def _claim_all(self) -> None:
         self._start(await in_database(claims.interactive))
-        self.full = not await in_database(files.has_room)
+        self.full = not await in_database(files.works_again if self.full else files.has_room)
         if self.full:
             return
         busy = Counter(job.provider_id for job in self._jobs.values() if job.batch)
@@ -245,12 +245,12 @@ class Runner:
     async def _store(self, take: Take, made: TakeFile, figures: dict[str, Any]) -> None:
         try:
             name = await asyncio.to_thread(files.write, made)
-        except files.StorageError as error:
-            self.full = self.full or isinstance(error, files.StorageFull)
+        except StorageError as error:
+            self.full = True
             await self._finisher.settle(Ending.failed(take, error))
             return
         if await self._finisher.settle(Ending.done(take, name, made, **figures)) != TakeState.DONE:
-            await asyncio.to_thread(private_storage().delete, name)
+            await asyncio.to_thread(files.remove, name)
 
     async def _heard(self, job: Job, speaker: Speaker) -> tuple[Speech, bytes]:
         take = job.take

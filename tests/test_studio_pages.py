@@ -21,12 +21,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from banks.models import Bank, Character
+from banks.storage import StorageFailed, StorageFull
 from providers.models import Provider
 from providers.queue import Priority
 from providers.speech import AudioFormat
 from studio.audio import asked_part
 from studio.cards import MOST_LINES, drawn, file_name, waveform_path
-from studio.files import QuotaSpent, StorageFailed, StorageFull, folder
+from studio.files import QuotaSpent, folder
 from studio.models import MEGABYTE, MOST_OPEN, StudioSettings, Take, TakeState
 from studio.runner import TakeBroken
 from studio.views import A_PAGE

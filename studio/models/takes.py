@@ -24,7 +24,7 @@ from providers.models import Provider
 from providers.queue import Priority
 from providers.speech import AudioFormat
 from studio.cast import freeze, pronounced
-from studio.files import TakeFile, quota_spent, write
+from studio.files import TakeFile, quota_spent, remove, write
 from studio.frozen import MadeWith, content_hash
 from studio.models.settings import MEGABYTE, StudioSettings
 
@@ -299,10 +299,10 @@ class Take(models.Model):
         try:
             done = Take.objects.settle([Ending.done(self, name, made, **figures)]) == [TakeState.DONE]
         except BaseException:
-            private_storage().delete(name)
+            remove(name)
             raise
         if not done:
-            private_storage().delete(name)
+            remove(name)
         return done
 
     def fail(self, error: SpeechError) -> bool:

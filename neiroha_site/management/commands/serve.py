@@ -18,7 +18,7 @@ from django.utils.module_loading import import_string
 from api.exposure import open_api_refusal
 from api.models import ServerSettings
 from neiroha_site.announcement import announcement
-from neiroha_site.checks import TAG
+from neiroha_site.checks import TAG, check_file_storage
 from neiroha_site.data_folder import DataFolderLock
 from neiroha_site.first_run import make_admin, make_default_bank
 from neiroha_site.listening import bind, close, is_wildcard, local_url
@@ -71,6 +71,9 @@ class Command(BaseCommand):
         if refusal := open_api_refusal(host, current.access):
             raise CommandError(refusal)
         settings.LISTENING_HOST = host
+        for problem in check_file_storage(None):
+            # It may come back by itself, and everything else works meanwhile.
+            self._say(f"Files: {problem.msg} {problem.hint} ({problem.id})")
         sockets = bind(host, port)
         try:
             make_default_bank()
