@@ -63,7 +63,9 @@ def redis(address: str) -> str:
 def redis_layer(address: str) -> dict[str, Any]:
     """The channel layer's. A Redis that does not answer is noticed, and so is a connection to one that vanished."""
     waits = {"socket_timeout": 5, "socket_connect_timeout": 5, "socket_keepalive": True, "health_check_interval": 10}
-    return {"hosts": [{"address": address, **waits}]}
+    # What is published reaches all databases of a Redis; installations that share one are told apart by its number.
+    number = urlsplit(address).path.strip("/") or "0"
+    return {"hosts": [{"address": address, **waits}], "prefix": f"neiroha-{number}-"}
 
 
 def _split(variable: str, address: str, schemes: tuple[str, ...]) -> SplitResult:

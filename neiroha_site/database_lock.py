@@ -105,6 +105,11 @@ def serving_lock() -> AbstractContextManager[object]:
     return DatabaseLock(shared=bool(settings.REDIS_URL)) if _is_postgresql() else nullcontext()
 
 
+def alone() -> AbstractContextManager[object]:
+    """No server runs on the database meanwhile. CommandError where one does."""
+    return DatabaseLock(shared=False) if _is_postgresql() else nullcontext()
+
+
 @contextmanager
 def alone_at_start() -> Iterator[None]:
     """Servers that start together bring the database up to date one after the other."""
