@@ -15,7 +15,7 @@ EACH = 3
 SECRET = "sk-кlucz-%d"
 # What a fresh database has rows in already.
 _MADE = {"contenttypes.ContentType", "auth.Permission", "auth.Group", "auth.Group_permissions"}
-_TEXTS = ("“Ünïcode”, 语音 🎙", "two\r\nlines\tand a \\ backslash", "it's 100 % \"quoted\" \u2028 <b>&amp;</b>")
+_TEXTS = ("“Ünïcode”, 语音 🎙", "two\r\nlines\tand a \\ backslash", 'it\'s 100 % "quoted" \u2028 <b>&amp;</b>')
 _TIMES = (
     datetime(2026, 2, 28, 23, 59, 59, 999_999, UTC),
     datetime(1999, 12, 31, 12, 0, 0, 1, UTC),

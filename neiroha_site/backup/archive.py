@@ -79,7 +79,7 @@ class Amount:
 
 
 class Writer:
-    """To be written from the first part to the last, in their order."""
+    """To be written from the first part to the last, in their order, and closed."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._packed = gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=_LEVEL, mtime=0)
@@ -113,6 +113,8 @@ class Writer:
     def end(self) -> None:
         self.add(END, json.dumps(asdict(self.amount)).encode())
         self._packed.write(bytes(2 * _BLOCK))
+
+    def close(self) -> None:
         self._packed.close()
 
     def _head(self, name: str, size: int) -> None:
@@ -159,7 +161,8 @@ def parts(file: BinaryIO) -> Iterator[Part]:
             before = part.name
             yield part
             part.skip()
-        if packed.read(3 * _BLOCK) != bytes(2 * _BLOCK):
+        # Only at the very end it is known whether what was read has the right sum.
+        if _exactly(packed, 2 * _BLOCK) != bytes(2 * _BLOCK) or packed.read(1):
             raise ArchiveUnreadable("The backup goes on behind its end.")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path, PurePath
 
@@ -26,8 +26,8 @@ def make_backup(path: Path) -> Amount:
     if not tables.applied:
         raise CommandError("The database is empty: there is nothing to keep.")
     try:
-        with whole_file(path) as file:
-            return _written(Writer(file), tables)
+        with whole_file(path) as file, closing(Writer(file)) as archive:
+            return _written(archive, tables)
     except OSError as error:
         raise CommandError(f"The backup can't be written: {error.strerror or error}.") from error
 
