@@ -14,6 +14,7 @@ from api.jobs.forgetting import forget_old_jobs
 from api.jobs.watching import Watcher
 from api.jobs.webhooks import Webhooks
 from api.record import RequestRecorder
+from api.throttling import close_windows
 from providers import metrics, versions
 from providers.catalogue import watch_health
 from providers.engine import close_engine, current_engine
@@ -22,7 +23,8 @@ from studio.runner import close_runner, open_runner
 
 logger = logging.getLogger(__name__)
 
-POLL_SECONDS = 1.0
+# What another process changes is in force here within a second.
+POLL_SECONDS = 0.5
 
 
 class Runtime:
@@ -39,6 +41,7 @@ class Runtime:
             _watch_configuration(),
             watch_health(self.engine),
             self.webhooks.run(),
+            events.hear_others(),
             forget_old_jobs(),
             metrics.watch_loop(),
         )
@@ -52,6 +55,7 @@ class Runtime:
         await self.watcher.close()
         await close_runner()
         await close_engine()
+        await close_windows()
 
 
 async def _watch_configuration() -> None:

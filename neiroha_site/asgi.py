@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from importlib import import_module
 from ipaddress import ip_network
 from typing import Any
+from urllib.parse import quote
 
 import django
 from django.conf import settings
@@ -54,7 +55,7 @@ class HttpRouter:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         allow_own_address(scope)
-        await self.watched(scope, receive, send)
+        await self.watched(without_nul(scope), receive, send)
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         if is_monitoring_path(scope["path"]):
@@ -95,6 +96,15 @@ def allow_own_address(scope: Scope) -> None:
     host = f"[{address}]" if ":" in address else address
     if host and host not in settings.ALLOWED_HOSTS:
         settings.ALLOWED_HOSTS.append(host)
+
+
+def without_nul(scope: Scope) -> Scope:
+    """No name and no word of ours holds that character, and PostgreSQL can't even be asked for one that does."""
+    path, query = scope["path"], scope["query_string"]
+    if "\0" not in path and b"%00" not in query:
+        return scope
+    other = "\N{REPLACEMENT CHARACTER}"
+    return {**scope, "path": path.replace("\0", other), "query_string": query.replace(b"%00", quote(other).encode())}
 
 
 class Sockets:

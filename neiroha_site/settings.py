@@ -132,7 +132,7 @@ ASGI_APPLICATION = "neiroha_site.asgi.application"
 REDIS_URL = addresses.redis(_redis) if (_redis := env_secret("NEIROHA_REDIS_URL")) else ""
 CHANNEL_LAYERS: dict[str, dict[str, Any]] = {
     "default": (
-        {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": {"hosts": [REDIS_URL]}}
+        {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": addresses.redis_layer(REDIS_URL)}
         if REDIS_URL
         else {"BACKEND": "channels.layers.InMemoryChannelLayer"}
     )

@@ -11,7 +11,7 @@ from rest_framework.throttling import BaseThrottle
 
 from api.models import Scope
 from api.state import KeyFacts, load_controls
-from api.throttling import seconds_to_wait
+from api.throttling import seconds_to_wait_sync
 
 if TYPE_CHECKING:
     from rest_framework.views import APIView
@@ -77,7 +77,7 @@ class NativeThrottle(BaseThrottle):
 
     def allow_request(self, request: Request, view: APIView) -> bool:
         limit = load_controls().rate_limit
-        self._wait = seconds_to_wait(key_of(request), request.META.get("REMOTE_ADDR", ""), limit)
+        self._wait = seconds_to_wait_sync(key_of(request), request.META.get("REMOTE_ADDR", ""), limit)
         return not self._wait
 
     def wait(self) -> float:
