@@ -36,7 +36,7 @@ class Runtime:
         work = (
             self.recorder.run(),
             self.engine.ledger.run(),
-            _watch_configuration(),
+            watch_configuration(),
             watch_health(self.engine),
             self.webhooks.run(),
             forget_old_jobs(),
@@ -53,7 +53,7 @@ class Runtime:
         await close_engine()
 
 
-async def _watch_configuration() -> None:
+async def watch_configuration() -> None:
     while True:
         try:
             await sync_to_async(_poll, thread_sensitive=False)()

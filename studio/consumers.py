@@ -34,7 +34,8 @@ from studio.models import Project
 from studio.pages.lines import A_PAGE
 from studio.reading import Chapter, chapters_of
 from studio.rows import SENTENCE, may_change, paint, rows, speakers_of, stamp
-from studio.runner import Stage, current_runner
+from studio.runner import current_runner
+from studio.stages import Stage
 from studio.summary import summary
 from studio.timing import overview
 

@@ -1,22 +1,32 @@
 """What changes in projects, told to the pages that have them open, through the channel layer; and which takes of no
 project changed their state, told to whoever listens on the server's loop.
 
-A batch changes many lines in a moment: what comes within FLUSH_SECONDS is one message for each project.
+A batch changes many lines in a moment: what comes within FLUSH_SECONDS is one message for each project. Where several
+processes share the work, takes too are told of through the channel layer, to the loops of all servers.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Collection, Iterable
 from functools import partial
+from itertools import batched
 from typing import Any, TypedDict
 from weakref import WeakKeyDictionary
 
 from channels.layers import get_channel_layer
+from django.conf import settings
+
+logger = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 0.05
 # A message with more is one for all lines.
 MOST_LINES = 500
+# Before another try to listen where the channel layer does not answer.
+RETRY_SECONDS = 2.0
+# Groups of the channel layer: the loops of servers, and those that speak.
+SERVERS, SPEAKERS = "servers", "speakers"
 
 
 class ProjectChanged(TypedDict):
@@ -25,6 +35,13 @@ class ProjectChanged(TypedDict):
     type: str
     lines: list[int] | None
     structure: bool
+
+
+class TakesChanged(TypedDict):
+    """They began or ended."""
+
+    type: str
+    takes: list[int]
 
 
 def group(project_id: int) -> str:
@@ -37,31 +54,50 @@ class Publisher:
     def __init__(self) -> None:
         self._lines: dict[int, set[int]] = {}
         self._structure: set[int] = set()
+        self._takes: set[int] = set()
         self._flushing: asyncio.Task[None] | None = None
 
     def note(self, project_id: int, lines: Iterable[int] = (), *, structure: bool = False) -> None:
         self._lines.setdefault(project_id, set()).update(lines)
         if structure:
             self._structure.add(project_id)
+        self._begin()
+
+    def note_takes(self, takes: Iterable[int]) -> None:
+        """Of no project, for the loops of all servers."""
+        self._takes.update(takes)
+        self._begin()
+
+    async def close(self) -> None:
+        """Once what was noted is told."""
+        if self._flushing is not None:
+            await asyncio.gather(self._flushing, return_exceptions=True)
+
+    def _begin(self) -> None:
         if self._flushing is None:
             self._flushing = asyncio.get_running_loop().create_task(self._flush())
 
-    async def close(self) -> None:
-        if self._flushing is not None:
-            self._flushing.cancel()
-            await asyncio.gather(self._flushing, return_exceptions=True)
-
     async def _flush(self) -> None:
+        try:
+            while self._lines or self._takes:
+                await asyncio.sleep(FLUSH_SECONDS)
+                await self._tell()
+        except Exception:
+            # Pages show it when they are read again.
+            logger.exception("What changed could not be told to open pages.")
+        finally:
+            self._flushing = None
+
+    async def _tell(self) -> None:
         layer: Any = get_channel_layer()
-        while self._lines:
-            await asyncio.sleep(FLUSH_SECONDS)
-            lines, structure = self._lines, self._structure
-            self._lines, self._structure = {}, set()
-            for project_id, changed in lines.items():
-                told = sorted(changed) if len(changed) <= MOST_LINES else None
-                message = ProjectChanged(type="project.changed", lines=told, structure=project_id in structure)
-                await layer.group_send(group(project_id), message)
-        self._flushing = None
+        lines, structure, takes = self._lines, self._structure, self._takes
+        self._lines, self._structure, self._takes = {}, set(), set()
+        for project_id, changed in lines.items():
+            told = sorted(changed) if len(changed) <= MOST_LINES else None
+            message = ProjectChanged(type="project.changed", lines=told, structure=project_id in structure)
+            await layer.group_send(group(project_id), message)
+        for some in batched(sorted(takes), MOST_LINES):
+            await layer.group_send(SERVERS, TakesChanged(type="takes.changed", takes=list(some)))
 
 
 _publishers: WeakKeyDictionary[asyncio.AbstractEventLoop, Publisher] = WeakKeyDictionary()
@@ -84,6 +120,32 @@ def announce(project_id: int, lines: Collection[int] = (), *, structure: bool = 
             loop.call_soon_threadsafe(partial(publisher.note, project_id, lines, structure=structure))
 
 
+async def hear(name: str, told: Callable[[Any], None], ready: Callable[[], None] | None = None) -> None:
+    """Have `told` called with each message to a group of the channel layer, until cancelled; `ready` is called once it
+    hears."""
+    layer: Any = get_channel_layer()
+    while True:
+        try:
+            channel = await layer.new_channel()
+            await layer.group_add(name, channel)
+            if ready:
+                ready()
+            try:
+                while True:
+                    told(await layer.receive(channel))
+            finally:
+                await layer.group_discard(name, channel)
+        except Exception:
+            logger.exception("Other processes can't be heard; the next try is in %d seconds.", RETRY_SECONDS)
+            await asyncio.sleep(RETRY_SECONDS)
+
+
+async def tell_speakers() -> None:
+    """That there is something new to speak, or something that is not wanted any more."""
+    layer: Any = get_channel_layer()
+    await layer.group_send(SPEAKERS, {"type": "work.changed"})
+
+
 # Takes of no project.
 
 _listeners: WeakKeyDictionary[asyncio.AbstractEventLoop, list[Callable[[Collection[int]], None]]] = WeakKeyDictionary()
@@ -97,7 +159,15 @@ def listen(told: Callable[[Collection[int]], None]) -> Callable[[], None]:
 
 
 def tell(takes: Collection[int]) -> None:
-    """On the loop."""
+    """On the loop: to this process, or, where several share the work, to all of them."""
+    publisher = _publishers.get(asyncio.get_running_loop())
+    if settings.REDIS_URL and publisher:
+        publisher.note_takes(takes)
+    else:
+        tell_here(takes)
+
+
+def tell_here(takes: Collection[int]) -> None:
     for told in list(_listeners.get(asyncio.get_running_loop(), ())):
         told(takes)
 
