@@ -124,11 +124,11 @@ class Runner:
         await self.stop(list(self._jobs))
         await self._suggester.rest()
 
-    def stages(self, project_id: int | None = None) -> dict[int, Stage]:
+    async def stages(self, project_id: int | None = None) -> dict[int, Stage]:
         """By the take's primary key, of all or of a project's. What has no place in the queue, and waits for none, is
         not among them."""
         queue, found = self._engine.queue, dict[int, Stage]()
-        snapshot, now = queue.snapshot(), queue.clock.monotonic()
+        snapshot, now = await queue.snapshot(), queue.clock.monotonic()
         asked = [job for job in self._jobs.values() if project_id in (None, job.take.project_id)]
         jobs: dict[Callable[[], object] | None, int] = {job.stop: job.take.pk for job in asked}
         for waiting in snapshot.waiting:
@@ -338,6 +338,6 @@ def cancel(pks: Collection[int]) -> int:
 def stages(project_id: int | None = None) -> dict[int, Stage]:
     async def work(engine: Engine) -> dict[int, Stage]:
         runner = current_runner()
-        return runner.stages(project_id) if runner else {}
+        return await runner.stages(project_id) if runner else {}
 
     return ask_engine(work)

@@ -39,7 +39,7 @@ def forget_usage() -> None:
 
 
 async def _forget(runtime: Runtime) -> None:
-    runtime.engine.chat_queue.close()
+    await runtime.engine.chat_queue.close()
     runtime.engine.chat_queue = SpeechQueue(ledger=runtime.engine.ledger)
 
 
