@@ -69,7 +69,8 @@ class Link:
             socket_timeout=ANSWER_SECONDS,
             socket_connect_timeout=CONNECT_SECONDS,
         )
-        self._asking, self._hearing = pool.make_connection(), pool.make_connection()
+        self._asking = pool.connection_class(**pool.connection_kwargs)
+        self._hearing = pool.connection_class(**pool.connection_kwargs)
 
     async def open(self) -> None:
         try:

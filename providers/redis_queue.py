@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from itertools import count
 from zoneinfo import ZoneInfo
 
 from providers.clock import RemoteClock, Timer
-from providers.errors import PlaceLost, ProviderError, QueueError, QueueUnreachable, SpeechError, UpstreamBusy
+from providers.errors import QueueError, QueueUnreachable, SpeechError
 from providers.limits import Cost
 from providers.queue import QueueSnapshot, UsageLedger
 from providers.redis_courier import Call, Courier
 from providers.redis_link import Link, Reply, script, unreachable
+from providers.redis_places import Lane, Place, only_lost, place_lost, refusal, verdict
 from providers.redis_records import Reader, config_text, ended, record, usage_text
 from providers.speech import ProviderConfig
 from providers.tickets import (
@@ -30,11 +29,8 @@ from providers.tickets import (
     QueueRules,
     Ticket,
     Waiting,
-    budget_spent,
     cancelled,
-    queue_full,
     refuse_over_a_day,
-    resting,
     too_late,
 )
 
@@ -50,49 +46,6 @@ RELOAD_SECONDS = 1.0
 # Ids of tickets fit into 53 bits, as JavaScript's numbers do; 31 of them count.
 COUNT_BITS = 31
 PROCESS_BITS = 22
-
-
-@dataclass(eq=False, slots=True)
-class Lane:
-    """What this process knows of a provider. `told`: what the others know of its configuration through it; `usage` is
-    what it read of the ledger for a Redis that knows nothing."""
-
-    provider: ProviderConfig
-    config: str
-    zone: ZoneInfo
-    told: str = ""
-    usage: str = ""
-    loading: asyncio.Task[None] | None = None
-    timer: Timer | None = None
-
-    def words(self, clock: RemoteClock, *, whole: bool = False) -> list[str]:
-        """As every operation on a lane begins: see `visit` in the script."""
-        news = self.config != self.told
-        midnight = clock.monotonic() + clock.seconds_until_tomorrow(self.zone)
-        today = str(clock.today(self.zone).toordinal())
-        config = self.config if news or whole else ""
-        return [str(self.provider.id), config, "1" if news else "", today, str(math.ceil(midnight * 1000))]
-
-
-@dataclass(eq=False, slots=True)
-class Place:
-    """A ticket on its way. `score` is its place in line; `parked` while the ledger is read; `unsure`: its turn came when
-    the lease of this process had ended, in ms; `begun`: whoever asked knows that it started."""
-
-    ticket: Ticket
-    lane: Lane
-    rules: QueueRules
-    turn: asyncio.Future[None]
-    task: asyncio.Task[object] | None
-    score: str = ""
-    parked: bool = False
-    unsure: int | None = None
-    begun: bool = False
-    lost: bool = False
-
-    @property
-    def patient(self) -> bool:
-        return self.rules.deadline is None
 
 
 class RedisQueue:
@@ -162,14 +115,10 @@ class RedisQueue:
             yield ticket
             self._end(place, "done")
         except asyncio.CancelledError as error:
-            if not _only_lost(place):
+            if not only_lost(place):
                 self._end(place, "left")
                 raise
-            lost = PlaceLost(
-                f"This server was out of touch so long that its place at “{provider.name}” was given to others. Try"
-                " again.",
-                retry_after=1,
-            )
+            lost = place_lost(provider)
             self._end(place, lost.code, lost.message, lost)
             raise lost from error
         except SpeechError as error:
@@ -284,7 +233,7 @@ class RedisQueue:
         if place.ticket.id not in self._waiting:
             return  # Whoever asked has left, and says so next.
         if word == "refused":
-            self._refuse(place, _refusal(place, answer[2], int(answer[3])))
+            self._refuse(place, refusal(place, answer[2], int(answer[3])))
             return
         place.score = answer[3]
         if word == "started":
@@ -314,8 +263,8 @@ class RedisQueue:
         ran = self._running.pop(ticket.id, None) is not None
         if self._courier.down and not ran:
             return  # Nobody knows of it but this process.
-        verdict, pause = _verdict(outcome, error)
-        words = [str(ticket.id), verdict, str(pause), "" if place.begun else "1", ended(ticket, self._process)]
+        said, pause = verdict(outcome, error)
+        words = [str(ticket.id), said, str(pause), "" if place.begun else "1", ended(ticket, self._process)]
         self._courier.post(Call(["leave", *place.lane.words(self.clock), *words], lasts=True))
 
     def _cancel_own(self, ticket_id: int) -> bool:
@@ -388,7 +337,7 @@ class RedisQueue:
             if word == "started":
                 self._start(place, int(rest[1]))
             else:
-                self._refuse(place, _refusal(place, rest[1], int(rest[2])))
+                self._refuse(place, refusal(place, rest[1], int(rest[2])))
 
     def broken(self) -> None:
         for place in [place for place in self._waiting.values() if not place.patient]:
@@ -437,30 +386,6 @@ class RedisQueue:
             self._changes_elsewhere = answer[2]
             self._changes += 1
         self._busy_elsewhere = bool(answer[3])
-
-
-def _only_lost(place: Place) -> bool:
-    """Whether nobody but the queue itself ended what holds this place; then that end goes no further."""
-    task = asyncio.current_task()
-    return place.lost and task is not None and task is place.task and task.uncancel() == 0
-
-
-def _verdict(outcome: str, error: SpeechError | None) -> tuple[str, int]:
-    """What the end of a call says about the provider, and for how many ms it asked to be left alone."""
-    if outcome == "done":
-        return "done", 0
-    if not isinstance(error, ProviderError) or error.permanent:
-        return "", 0
-    return "failed", round((error.retry_after or 0) * 1000) if isinstance(error, UpstreamBusy) else 0
-
-
-def _refusal(place: Place, code: str, milliseconds: int) -> QueueError:
-    provider = place.ticket.provider
-    if code == "cancelled":
-        return cancelled()
-    if code == "full":
-        return queue_full(provider, place.rules)
-    return budget_spent(provider) if code == "budget" else resting(provider, milliseconds / 1000)
 
 
 def _stop(ticket: Ticket) -> bool:

@@ -25,7 +25,7 @@ from banks.speak import Wish, speak
 from banks.storage import private_storage
 from providers.database import in_database
 from providers.engine import Engine, ask_engine
-from providers.errors import BadAudio, SpeechError
+from providers.errors import BadAudio, PlaceLost, SpeechError
 from providers.queue import Priority, QueueRules, Reason
 from providers.speech import AudioFormat
 from studio import claims, events, files, housekeeping
@@ -214,7 +214,7 @@ class Runner:
         try:
             if claim.speaker is None:
                 raise claim.error or TakeBroken(BROKEN)
-            speech, spoken = await self._heard(job, claim.speaker)
+            speech, spoken = await self._heard_at_last(job, claim.speaker)
             made = await self._engine.in_thread(files.finished, spoken, AudioFormat(job.take.format))
         except SpeechError:
             raise
@@ -244,6 +244,14 @@ class Runner:
             return
         if await self._finisher.settle(Ending.done(take, name, made, **figures)) != TakeState.DONE:
             await asyncio.to_thread(private_storage().delete, name)
+
+    async def _heard_at_last(self, job: Job, speaker: Speaker) -> tuple[Speech, bytes]:
+        """A place that this process lost while it was frozen is no fault of the take's."""
+        while True:
+            try:
+                return await self._heard(job, speaker)
+            except PlaceLost:
+                logger.warning("Take %d lost its place in the queue; it is spoken again.", job.take.pk)
 
     async def _heard(self, job: Job, speaker: Speaker) -> tuple[Speech, bytes]:
         take = job.take

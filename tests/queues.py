@@ -55,9 +55,7 @@ class Queues:
             return
         async with Redis.from_url(self.redis_url) as redis:
             held = HeldRedisClock(redis)
-            shared = RedisQueue(
-                self.redis_url, f"test-{token_hex(6)}", ledger, clock=held, lease=FOR_EVER, grace=0
-            )
+            shared = RedisQueue(self.redis_url, f"test-{token_hex(6)}", ledger, clock=held, lease=FOR_EVER, grace=0)
             # Once it has answered, everything is on its way at once.
             await shared.snapshot()
             try:

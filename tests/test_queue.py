@@ -80,9 +80,13 @@ async def test_as_many_run_at_once_as_the_provider_allows(queues: Queues) -> Non
 
 
 async def test_providers_do_not_wait_for_each_other(queues: Queues) -> None:
-    async with queues.open() as (queue, _clock), queue.slot(ONE, Cost()), asyncio.timeout(60):
-        async with queue.slot(THREE, Cost()) as other:
-            assert other.provider.name == "Three"
+    async with (
+        queues.open() as (queue, _clock),
+        queue.slot(ONE, Cost()),
+        asyncio.timeout(60),
+        queue.slot(THREE, Cost()) as other,
+    ):
+        assert other.provider.name == "Three"
 
 
 async def test_interactive_goes_before_batch(queues: Queues) -> None:
