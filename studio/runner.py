@@ -29,7 +29,7 @@ from banks.roster import Speaker
 from banks.storage import private_storage
 from providers.database import in_database
 from providers.engine import Engine, ask_engine
-from providers.errors import SpeechError
+from providers.errors import PlaceLost, QueueUnreachable, SpeechError
 from providers.speech import AudioFormat
 from studio import claims, drivers, events, files, housekeeping
 from studio.claims import Claim
@@ -52,7 +52,7 @@ POLL_SECONDS = 5.0
 FULL_SECONDS = 15.0
 STOP_SECONDS = 10.0
 # What passes by itself, and is no fault of the take.
-OUTAGES = (OperationalError, InterfaceError)
+OUTAGES = (OperationalError, InterfaceError, QueueUnreachable, PlaceLost)
 OUTAGE_SECONDS = 3.0
 
 BROKEN = "Neiroha itself failed; the server's log says how."
@@ -130,7 +130,7 @@ class Runner:
 
     async def lay_down(self, *, batch_only: bool = False) -> None:
         """Queue again what has not begun to be spoken, for whoever comes next."""
-        stages = self.stages()
+        stages = await self.stages()
         await self._lay_down(
             [
                 job
@@ -146,8 +146,8 @@ class Runner:
         await self.stop(list(self._jobs))
         await self._suggester.rest()
 
-    def stages(self, project_id: int | None = None) -> dict[int, Stage]:
-        return stages_in(self._engine, project_id)
+    async def stages(self, project_id: int | None = None) -> dict[int, Stage]:
+        return await stages_in(self._engine, project_id)
 
     async def close(self) -> None:
         for task in self._tasks:
@@ -285,14 +285,15 @@ class Runner:
             await asyncio.to_thread(private_storage().delete, name)
 
     async def _heard(self, job: Job, speaker: Speaker) -> tuple[Speech, bytes]:
-        """One of several processes waits until those services answer again that all of them share."""
+        """One of several processes waits until those services answer again that all of them share, and for another place
+        in the queue where it was frozen for so long that it has lost its own."""
         while True:
             try:
                 return await heard(job, speaker, self._engine)
-            except OUTAGES:
+            except OUTAGES as error:
                 if self._lease is None:
                     raise
-                logger.exception("Take %d waits for the database or the queue.", job.take.pk)
+                logger.warning("Take %d is spoken again in %d seconds: %s", job.take.pk, OUTAGE_SECONDS, error)
             job.pausing = True
             await asyncio.sleep(OUTAGE_SECONDS)
             job.pausing = job.begun = False
@@ -367,6 +368,6 @@ def cancel(pks: Collection[int]) -> int:
 def stages(project_id: int | None = None) -> dict[int, Stage]:
     async def work(engine: Engine) -> dict[int, Stage]:
         runner = current_runner()
-        return runner.stages(project_id) if runner else {}
+        return await runner.stages(project_id) if runner else {}
 
     return ask_engine(work)

@@ -20,11 +20,11 @@ class Stage:
     """What it waits for."""
 
 
-def stages_in(engine: Engine, project_id: int | None = None) -> dict[int, Stage]:
+async def stages_in(engine: Engine, project_id: int | None = None) -> dict[int, Stage]:
     """By the take's primary key, of all or of a project's. What has no place in the queue, and waits for none, is not
     among them."""
     found, now = dict[int, Stage](), engine.queue.clock.monotonic()
-    snapshot = engine.queue.snapshot()
+    snapshot = await engine.queue.snapshot()
     for waiting in snapshot.waiting:
         if pk := _asked(waiting.ticket.made_for, project_id):
             found[pk] = Stage(True, waiting.expected, waiting.ticket.provider.name, waiting.reason)

@@ -38,8 +38,8 @@ class Workers:
     async def rest(self) -> None:
         """Nothing is spoken here."""
 
-    def stages(self, project_id: int | None = None) -> dict[int, Stage]:
-        return stages_in(self._engine, project_id)
+    async def stages(self, project_id: int | None = None) -> dict[int, Stage]:
+        return await stages_in(self._engine, project_id)
 
     async def close(self) -> None:
         for task in self._tasks:
