@@ -38,7 +38,7 @@ class Runtime:
         work = (
             self.recorder.run(),
             self.engine.ledger.run(),
-            _watch_configuration(),
+            watch_configuration(),
             watch_health(self.engine),
             self.webhooks.run(),
             events.hear_others(),
@@ -58,7 +58,7 @@ class Runtime:
         await close_windows()
 
 
-async def _watch_configuration() -> None:
+async def watch_configuration() -> None:
     while True:
         try:
             await sync_to_async(_poll, thread_sensitive=False)()

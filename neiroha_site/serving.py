@@ -37,12 +37,12 @@ def run_uvicorn(application: Application, sockets: list[socket.socket], announce
     Running answers have GRACE_SECONDS to finish; another SIGINT ends them at once.
     """
     server = _Server(_configuration(application), announcement, say)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(server.serve(sockets))
     return INTERRUPTED if server.interrupted else 0
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     try:
         import uvloop
     except ImportError:

@@ -249,6 +249,8 @@ LOGGING = {
         "httpx": {"level": "WARNING"},
         "botocore": {"level": "WARNING"},
         "uvicorn.access": {"level": "WARNING"},
+        # A line for each slice says nothing.
+        "celery": {"level": "WARNING"},
         "django.request": {"level": "ERROR"},
         # Anybody can send any Host, as long as it likes; the answer says what is wrong.
         "django.security.DisallowedHost": {"handlers": [], "propagate": False},

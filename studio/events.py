@@ -1,7 +1,8 @@
 """What changes in projects, told to the pages that have them open, through the channel layer; and which takes of no
-project changed their state, told to whoever listens on the servers' loops: in other processes, through the layer, too.
+project changed their state, told to whoever listens on the servers' loops.
 
-A batch changes many lines in a moment: what comes within FLUSH_SECONDS is one message for each project.
+A batch changes many lines in a moment: what comes within FLUSH_SECONDS is one message for each project. Where several
+processes share the work, takes too are told of through the channel layer, to the loops of all servers.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import logging
 import secrets
 from collections.abc import Callable, Collection, Iterable
 from functools import partial
+from itertools import batched
 from typing import Any, TypedDict
 from weakref import WeakKeyDictionary
 
@@ -24,8 +26,12 @@ logger = logging.getLogger(__name__)
 FLUSH_SECONDS = 0.05
 # A message with more is one for all lines.
 MOST_LINES = 500
-TAKES = "takes"
+# Groups of the channel layer: the loops of servers, which hear of takes, and those that speak.
+TAKES, SPEAKERS = "takes", "speakers"
+# Before another try to listen where the channel layer does not answer.
 RETRY_SECONDS = 1.0
+# For telling the last of it at the end, while Redis is away.
+CLOSE_SECONDS = 2.0
 # Of this process: what it told comes back to it, too.
 _ORIGIN = secrets.token_hex(8)
 
@@ -39,6 +45,8 @@ class ProjectChanged(TypedDict):
 
 
 class TakesChanged(TypedDict):
+    """They began or ended."""
+
     type: str
     takes: list[int]
     origin: str
@@ -64,17 +72,19 @@ class Publisher:
         self._begin()
 
     def note_takes(self, takes: Iterable[int]) -> None:
-        """For other processes."""
+        """Of no project, for other processes."""
         self._takes.update(takes)
         self._begin()
 
     async def close(self) -> None:
+        """Once what was noted is told, where that is soon."""
         if self._flushing is not None:
+            await asyncio.wait([self._flushing], timeout=CLOSE_SECONDS)
             self._flushing.cancel()
             await asyncio.gather(self._flushing, return_exceptions=True)
 
     def _begin(self) -> None:
-        if self._flushing is None:
+        if self._flushing is None or self._flushing.done():
             self._flushing = asyncio.get_running_loop().create_task(self._flush())
 
     async def _flush(self) -> None:
@@ -84,9 +94,8 @@ class Publisher:
             self._lines, self._structure, self._takes = {}, set(), set()
             for project_id, changed in lines.items():
                 await send(group(project_id), _project_changed(changed, structure=project_id in structure))
-            if takes:
-                await send(TAKES, _takes_changed(takes))
-        self._flushing = None
+            for some in batched(sorted(takes), MOST_LINES):
+                await send(TAKES, _takes_changed(some))
 
 
 def _project_changed(lines: Collection[int], *, structure: bool) -> ProjectChanged:
@@ -120,6 +129,32 @@ def announce(project_id: int, lines: Collection[int] = (), *, structure: bool = 
         send_from_thread(group(project_id), _project_changed(lines, structure=structure))
 
 
+async def hear(name: str, told: Callable[[Any], None], ready: Callable[[], None] | None = None) -> None:
+    """Have `told` called with each message to a group of the channel layer, until cancelled; `ready` is called once it
+    hears."""
+    layer: Any = get_channel_layer()
+    while True:
+        try:
+            channel = await layer.new_channel()
+            await layer.group_add(name, channel)
+            if ready:
+                ready()
+            try:
+                while True:
+                    told(await layer.receive(channel))
+            finally:
+                await layer.group_discard(name, channel)
+        except Exception:
+            logger.exception("Other processes can't be heard; the next try is in %d seconds.", RETRY_SECONDS)
+            await asyncio.sleep(RETRY_SECONDS)
+
+
+async def tell_speakers() -> None:
+    """That there is something new to speak, or something that is not wanted any more."""
+    layer: Any = get_channel_layer()
+    await layer.group_send(SPEAKERS, {"type": "work.changed"})
+
+
 # Takes of no project.
 
 _listeners: WeakKeyDictionary[asyncio.AbstractEventLoop, list[Callable[[Collection[int]], None]]] = WeakKeyDictionary()
@@ -151,19 +186,13 @@ def announce_takes(takes: Collection[int]) -> None:
 
 async def hear_others() -> None:
     """Tell on this loop what other processes told of takes, until cancelled. Nobody is there without Redis."""
-    while settings.REDIS_URL:
-        layer: Any = get_channel_layer()
-        try:
-            channel = await layer.new_channel()
-            await layer.group_add(TAKES, channel)
-            # A connection that breaks from here on is made anew by the layer.
-            while True:
-                message: TakesChanged = await layer.receive(channel)
-                if message["origin"] != _ORIGIN:
-                    _tell_here(message["takes"])
-        except Exception:
-            logger.exception("Other processes can't be heard; it is tried again.")
-            await asyncio.sleep(RETRY_SECONDS)
+
+    def told(message: TakesChanged) -> None:
+        if message["origin"] != _ORIGIN:
+            _tell_here(message["takes"])
+
+    if settings.REDIS_URL:
+        await hear(TAKES, told)
 
 
 def _tell_here(takes: Collection[int]) -> None:

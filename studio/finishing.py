@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from django.db import OperationalError
+from django.db import InterfaceError, OperationalError
 
 from providers import metrics
 from providers.database import in_database
@@ -70,7 +70,7 @@ class Finisher:
         while True:
             try:
                 return await in_database(Take.objects.settle, endings)
-            except OperationalError:
+            except (OperationalError, InterfaceError):
                 if self._closing:
                     raise
                 logger.exception("How takes ended could not be written; the next try is in %d seconds.", RETRY_SECONDS)
