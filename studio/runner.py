@@ -292,8 +292,8 @@ class Runner:
             await asyncio.to_thread(files.remove, name)
 
     async def _heard(self, job: Job, speaker: Speaker) -> tuple[Speech, bytes]:
-        """One of several processes waits until the services answer again that all of them share, and for another place in
-        the queue where it was frozen for so long that it has lost its own."""
+        """One of several processes waits until the services that all share answer again, and for another place
+        in the queue where it was frozen for so long that it has lost its own."""
         while True:
             try:
                 return await heard(job, speaker, self._engine)

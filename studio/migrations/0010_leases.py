@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('studio', '0008_video_quota'),
+        ('studio', '0009_request_id'),
     ]
 
     operations = [
