@@ -151,18 +151,29 @@ def announce_takes(takes: Collection[int]) -> None:
 
 async def hear_others() -> None:
     """Tell on this loop what other processes told of takes, until cancelled. Nobody is there without Redis."""
-    while settings.REDIS_URL:
-        layer: Any = get_channel_layer()
+    if not settings.REDIS_URL:
+        return
+    layer: Any = get_channel_layer()
+    channel = await _joined(layer)
+    # A connection that breaks from here on is made anew by the layer.
+    while True:
+        message: TakesChanged = await layer.receive(channel)
+        if message["origin"] != _ORIGIN:
+            _tell_here(message["takes"])
+
+
+async def _joined(layer: Any) -> str:
+    """The name of a channel that hears of takes, once there is one."""
+    told = False
+    while True:
         try:
-            channel = await layer.new_channel()
+            channel: str = await layer.new_channel()
             await layer.group_add(TAKES, channel)
-            # A connection that breaks from here on is made anew by the layer.
-            while True:
-                message: TakesChanged = await layer.receive(channel)
-                if message["origin"] != _ORIGIN:
-                    _tell_here(message["takes"])
+            return channel
         except Exception:
-            logger.exception("Other processes can't be heard; it is tried again.")
+            if not told:
+                logger.exception("Other processes can't be heard; it is tried again.")
+            told = True
             await asyncio.sleep(RETRY_SECONDS)
 
 
