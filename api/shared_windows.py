@@ -10,6 +10,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import redis
+import redis.retry
 from django.conf import settings
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
@@ -58,8 +59,13 @@ class SharedWindows:
         self._url, self._window, self._clock = url, round(window * 1e6), clock
         self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = WeakKeyDictionary()
         """Of each loop: its client and the script as that one calls it."""
-        options = {"socket_timeout": ANSWER_SECONDS, "socket_connect_timeout": ANSWER_SECONDS}
-        self._client_of_threads = redis.Redis.from_url(url, **options)
+        # One more try: an idle connection may have been closed meanwhile.
+        self._client_of_threads = redis.Redis.from_url(
+            url,
+            socket_timeout=ANSWER_SECONDS,
+            socket_connect_timeout=ANSWER_SECONDS,
+            retry=redis.retry.Retry(NoBackoff(), 1),
+        )
         self._script_of_threads = self._client_of_threads.register_script(SCRIPT)
 
     async def wait(self, caller: str, limit: int) -> float:
@@ -93,7 +99,6 @@ class SharedWindows:
                 timeout=ANSWER_SECONDS,
                 socket_timeout=ANSWER_SECONDS,
                 socket_connect_timeout=ANSWER_SECONDS,
-                # An idle connection may have been closed meanwhile.
                 retry=Retry(NoBackoff(), 1),
             )
             client = Redis(connection_pool=pool)

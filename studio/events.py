@@ -133,10 +133,12 @@ async def hear(name: str, told: Callable[[Any], None], ready: Callable[[], None]
     """Have `told` called with each message to a group of the channel layer, until cancelled; `ready` is called once it
     hears."""
     layer: Any = get_channel_layer()
+    deaf = False
     while True:
         try:
             channel = await layer.new_channel()
             await layer.group_add(name, channel)
+            deaf = False
             if ready:
                 ready()
             try:
@@ -145,7 +147,9 @@ async def hear(name: str, told: Callable[[Any], None], ready: Callable[[], None]
             finally:
                 await layer.group_discard(name, channel)
         except Exception:
-            logger.exception("Other processes can't be heard; the next try is in %d seconds.", RETRY_SECONDS)
+            if not deaf:
+                logger.exception("Other processes can't be heard; it is tried again.")
+            deaf = True
             await asyncio.sleep(RETRY_SECONDS)
 
 

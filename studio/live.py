@@ -69,16 +69,28 @@ class LivePage(AsyncWebsocketConsumer):  # type: ignore[misc]  # untyped base
         elif not await self._may_stay():
             await self.close(FORBIDDEN)
         else:
+            await self._listen()
+
+    async def _listen(self) -> None:
+        try:
             for group in self._groups:
                 await self.channel_layer.group_add(group, self.channel_name)
-            self._pushing = asyncio.create_task(self._push())
+        except Exception:
+            # What the layer's service raises is the layer's own affair.
+            logger.exception("A live page can't be told of changes; it opens again by itself.")
+            await self.close(BROKEN)
+            return
+        self._pushing = asyncio.create_task(self._push())
 
     async def disconnect(self, code: int) -> None:
         if self._pushing is not None:
             self._pushing.cancel()
             await asyncio.gather(self._pushing, return_exceptions=True)
-            for group in self._groups:
+        for group in self._groups:
+            try:
                 await self.channel_layer.group_discard(group, self.channel_name)
+            except Exception:
+                logger.exception("A live page that has ended is still told of changes.")
 
     async def account_closed(self, event: dict[str, Any]) -> None:
         await self.close(SIGNED_OUT)

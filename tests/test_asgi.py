@@ -28,6 +28,21 @@ def behind_proxy(transactional_db: None, settings: Settings, request: pytest.Fix
         yield client
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["/v1/models/%00", "/v1/jobs/a%00", "/api/banks/?search=a%00b", "/studio/projects/?q=%00", "/%00", "/admin/%00/"],
+)
+def test_a_nul_in_an_address_finds_nothing_and_breaks_nothing(behind_proxy: httpx.Client, path: str) -> None:
+    assert behind_proxy.get(path).status_code in (302, 401, 404)
+
+
+def test_only_a_nul_is_replaced() -> None:
+    scope = {"path": "/a%b", "query_string": b"a=%2500&b=%01"}
+    assert asgi.without_nul(scope) is scope
+    other = asgi.without_nul({"path": "/a\0b", "query_string": b"a=1&b=%00c", "more": 1})
+    assert other == {"path": "/a\ufffdb", "query_string": b"a=1&b=%EF%BF%BDc", "more": 1}
+
+
 def test_addresses_that_a_trusted_proxy_forwards_count(behind_proxy: httpx.Client) -> None:
     Bank.objects.create(name="Stories")
     change_settings(rate_limit_per_minute=1)

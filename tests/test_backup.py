@@ -87,7 +87,7 @@ class Place:
 
 def contents(archive: Path) -> dict[str, bytes]:
     with archive.open("rb") as file:
-        return {part.name: part.read() for part in parts(file)}
+        return {part.name: part.content() for part in parts(file)}
 
 
 def same(first: Path, second: Path) -> None:

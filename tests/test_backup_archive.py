@@ -54,7 +54,7 @@ def tidy(entries: Entries) -> bytes:
 
 
 def read(content: bytes) -> Entries:
-    return [(part.name, part.read()) for part in parts(io.BytesIO(content))]
+    return [(part.name, part.content()) for part in parts(io.BytesIO(content))]
 
 
 def test_what_is_written_is_read() -> None:

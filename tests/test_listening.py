@@ -116,6 +116,14 @@ def _hold(folder: Path, held: multiprocessing.synchronize.Event, done: multiproc
 
 
 class TestDataFolderLock:
+    def test_those_who_share_it_are_many_and_one_alone_is_refused(self, tmp_path: Path) -> None:
+        with DataFolderLock(tmp_path, shared=True), DataFolderLock(tmp_path, shared=True):
+            with pytest.raises(CommandError, match="Another Neiroha server"), DataFolderLock(tmp_path):
+                pass
+        with DataFolderLock(tmp_path):
+            with pytest.raises(CommandError, match="NEIROHA_REDIS_URL"), DataFolderLock(tmp_path, shared=True):
+                pass
+
     def test_it_is_given_back(self, tmp_path: Path) -> None:
         for _ in range(2):
             with DataFolderLock(tmp_path):

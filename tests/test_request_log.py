@@ -38,6 +38,18 @@ def test_nothing_is_logged_by_default(client_http: httpx.Client, bank: Bank) -> 
     assert [row.path for row in written(1)] == ["/v1/models"]
 
 
+def test_addresses_and_methods_that_a_database_would_not_take(client_http: httpx.Client, bank: Bank) -> None:
+    """A log that could not be written would lose what others asked at the same time."""
+    change_settings(log_requests=True)
+    for method, path in (("GET", "/v1/a%00b"), ("UNSUBSCRIBE", "/v1/models"), ("GET", "/v1/" + "a" * 500)):
+        assert client_http.request(method, path).status_code in (404, 405)
+    assert [(row.method, row.path[:8]) for row in written(3)] == [
+        ("GET", "/v1/a\N{REPLACEMENT CHARACTER}b"),
+        ("UNSUBSCRIB", "/v1/mode"),
+        ("GET", "/v1/aaaa"),
+    ]
+
+
 def test_the_log_holds_metadata_and_neither_text_nor_keys(client_http: httpx.Client, bank: Bank) -> None:
     change_settings(log_requests=True, rate_limit_per_minute=4, max_body_bytes=300)
     key, secret = ApiKey.objects.issue(name="chat")

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from time import monotonic
 
 import httpx
+import psycopg
 import pytest
 from websockets.sync.client import ClientConnection
 
+from neiroha_site.database_lock import FAMILY, SERVING
 from studio.live import RECHECK_SECONDS, SIGNED_OUT
+from tests.server_process import manage, running_server
 from tests.services import running_redis
-from tests.several_servers import Installation, http, live_page, several_servers, variables
+from tests.several_servers import Installation, http, live_page, new_database, several_servers, variables
 from tests.test_api_streams import eventually
 from tests.test_live import end_of, until
+from tests.upstreams.serving import WAIT_SECONDS
 
 PREPARE = """
 from django.contrib.auth.models import User
@@ -42,6 +48,11 @@ key.rate_limit_per_minute = 6
 key.save()
 print(secret)
 """
+LOCK_HOLDERS = f"""
+SELECT pid FROM pg_locks JOIN pg_database ON pg_database.oid = database
+WHERE locktype = 'advisory' AND classid = {FAMILY} AND objid = {SERVING} AND granted AND datname = current_database()
+"""
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory' AND datname = current_database()"
 CLOSE = """
 from django.contrib.auth.models import User
 kim = User.objects.get(username="kim")
@@ -173,3 +184,35 @@ def test_without_redis_requests_are_refused_until_it_is_back(
                 changed = pair.first.patch(f"/api/lines/{pair.lines[1]}/", json={"text": "Afterwards."})
                 assert changed.status_code == 200
                 until(page, "Afterwards.")
+
+
+def test_without_redis_one_server_alone_uses_a_database(postgres_url: str, tmp_path: Path) -> None:
+    database = new_database(postgres_url)
+    alone = {"NEIROHA_DATABASE_URL": database}
+    with running_server(tmp_path / "first", variables=alone) as server:
+        for more in ({}, {"NEIROHA_REDIS_URL": "redis://127.0.0.1:1/0"}):
+            second = manage(tmp_path / "second", "serve", "--port", "0", variables=alone | more)
+            assert second.returncode == 1 and "Another Neiroha server uses the database" in second.stderr
+        with psycopg.connect(database, autocommit=True) as connection:
+            (before,) = connection.execute(LOCK_HOLDERS).fetchone() or (None,)
+            connection.execute("SELECT pg_terminate_backend(%s)", [before])
+            eventually(lambda: connection.execute(LOCK_HOLDERS).fetchone() not in (None, (before,)))
+        assert server.process.poll() is None, "it has its lock again, and goes on"
+        assert server.end() == 0
+    with running_server(tmp_path / "second", variables=alone) as server:
+        assert server.end() == 0, "nobody holds it any more"
+
+
+def test_a_server_whose_lock_was_taken_ends(postgres_url: str, tmp_path: Path) -> None:
+    database = new_database(postgres_url)
+    with running_server(tmp_path, variables={"NEIROHA_DATABASE_URL": database}) as server:
+        with psycopg.connect(database, autocommit=True) as other:
+            (holder,) = other.execute(LOCK_HOLDERS).fetchone() or (None,)
+            waiting = f"SET lock_timeout = 0; SELECT pg_advisory_lock({FAMILY}, {SERVING})"
+            with ThreadPoolExecutor(1) as pool, psycopg.connect(database, autocommit=True) as thief:
+                taken = pool.submit(thief.execute, waiting)
+                eventually(lambda: other.execute(WAITING).fetchone() == (1,))
+                other.execute("SELECT pg_terminate_backend(%s)", [holder])
+                taken.result(WAIT_SECONDS)
+                assert server.wait() == 0
+        assert "this one ends" in server.output

@@ -10,6 +10,7 @@ end.json                           how much of it there is; what lacks it was cu
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import re
 import tarfile
@@ -128,18 +129,25 @@ class Writer:
         self._packed.write(bytes(-size % _BLOCK))
 
 
-class Part:
+class Part(io.RawIOBase):
     """A file in the archive, to be read before the next one. `kind` is the first word of its name."""
 
     def __init__(self, name: str, size: int, packed: BinaryIO) -> None:
         self.name, self.size, self._packed, self._left = name, size, packed, size
         self.kind = name.partition("/")[0]
 
-    def read(self, size: int = -1) -> bytes:
-        wanted = self._left if size < 0 else min(size, self._left)
-        chunk = _exactly(self._packed, wanted)
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        wanted = min(len(buffer), self._left)
+        buffer[:wanted] = _exactly(self._packed, wanted)
         self._left -= wanted
-        return chunk
+        return wanted
+
+    def content(self) -> bytes:
+        """All of it, in memory."""
+        return self.readall()
 
     def skip(self) -> None:
         """To its end, and over what fills its last block."""

@@ -12,7 +12,7 @@ from django.apps import apps
 from django.conf import settings
 from django.contrib.contenttypes.models import ContentType
 from django.core.files import File
-from django.core.files.storage import Storage
+from django.core.files.storage import FileSystemStorage, Storage
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import DatabaseError, connection, transaction
@@ -59,7 +59,7 @@ def check(path: Path) -> tuple[Contents, Amount]:
     with path.open("rb") as file:
         for part in parts(file):
             if part.name == MANIFEST:
-                contents = Contents.read(part.read())
+                contents = Contents.read(part.content())
                 _require_known(contents)
             elif part.kind == DATABASE:
                 found.rows += _count(part, contents)
@@ -67,7 +67,7 @@ def check(path: Path) -> tuple[Contents, Amount]:
             elif part.kind == FILES:
                 found.files += 1
                 found.size += part.size
-            elif part.kind != SECRETS and parsed(part.read()) != {
+            elif part.kind != SECRETS and parsed(part.content()) != {
                 "rows": found.rows,
                 "files": found.files,
                 "size": found.size,
@@ -81,28 +81,28 @@ def is_empty() -> bool:
     """Whether nobody has used this installation yet."""
     if any(True for _ in stored_files(private_storage())):
         return False
-    if not applied_migrations():
-        return True
     try:
+        if not applied_migrations():
+            return True
         models = [model for model in apps.get_models(include_auto_created=True) if not model._meta.proxy]
         return not any(model._base_manager.exists() for model in models if model._meta.label not in _MADE_BY_ITSELF)
     except DatabaseError:
-        # The tables of another version: somebody has had a server here.
+        # The tables of another version, or what is no database: somebody has had something here.
         return False
 
 
 def restore(path: Path, contents: Contents, amount: Amount, say: Say) -> None:
     """In place of whatever is there. No server may run. CommandError."""
-    _require_space(amount)
     storage, tables = private_storage(), Tables(node(name) for name in contents.migrations)
+    _require_space(storage, amount)
     before = set(stored_files(storage))
     kept, secrets = set[str](), dict[str, bytes]()
     with _undoing(storage, before, kept), _new_database(tables), path.open("rb") as file:
         for part in parts(file):
             if part.kind == SECRETS:
-                secrets[part.name.partition("/")[2]] = part.read()
+                secrets[part.name.partition("/")[2]] = part.content()
             elif part.kind == DATABASE:
-                tables.load(_label(part), part.read())
+                tables.load(_label(part), part.content())
             elif part.kind == FILES:
                 kept.add(_store(storage, part))
         tables.settle()
@@ -127,14 +127,16 @@ def _require_known(contents: Contents) -> None:
 def _count(part: Part, contents: Contents | None) -> int:
     if contents is None or _label(part) not in contents.tables:
         raise ArchiveUnreadable(f"The backup holds {part.name}, and no such table.")
-    return part.read().count(b"\n")
+    return part.content().count(b"\n")
 
 
 def _label(part: Part) -> str:
     return part.name.split("/")[1]
 
 
-def _require_space(amount: Amount) -> None:
+def _require_space(storage: Storage, amount: Amount) -> None:
+    if not isinstance(storage, FileSystemStorage):
+        return
     free = shutil.disk_usage(settings.DATA_DIR).free
     if amount.size > free:
         raise CommandError(f"The backup needs {amount.size >> 20} MB, and the disk has {free >> 20} MB.")
@@ -166,7 +168,8 @@ def _new_file() -> Iterator[None]:
         with connection.cursor() as cursor:
             cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         connection.close()
-        _remove(name)
+        # The old one's, which is closed: whatever they hold is in it.
+        _remove(name, "-wal", "-shm")
         new.replace(name)
     finally:
         connection.close()
@@ -174,8 +177,8 @@ def _new_file() -> Iterator[None]:
         connection.settings_dict["NAME"] = name
 
 
-def _remove(database: Path) -> None:
-    for ending in ("", "-wal", "-shm"):
+def _remove(database: Path, *endings: str) -> None:
+    for ending in endings or ("", "-wal", "-shm"):
         database.with_name(database.name + ending).unlink(missing_ok=True)
 
 

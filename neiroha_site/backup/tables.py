@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, cast
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
 from django.core.management.color import no_style
@@ -37,7 +38,7 @@ class Tables:
         loader = MigrationLoader(None)
         if unknown := sorted(self.applied - set(loader.graph.nodes)):
             raise CommandError(
-                f"The database is that of a newer version of Neiroha: this one does not know {'.'.join(unknown[0])}."
+                f"This was made by a newer version of Neiroha: {settings.VERSION} does not know {'.'.join(unknown[0])}."
             )
         nodes = loader.graph.node_map
         self.leaves = [

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
 
 from neiroha_site.backup import restoring
 from neiroha_site.data_folder import DataFolderLock
@@ -35,6 +36,8 @@ class Command(BaseCommand):
                 restoring.restore(file, contents, amount, self.stdout.write)
         except OSError as error:
             raise CommandError(f"{file} can't be restored: {error.strerror or error}.") from error
+        except DatabaseError as error:
+            raise CommandError(f"{file} can't be restored, the database says: {error}.") from error
         self.stdout.write(
             f"{amount.rows} rows and {amount.files} files are back, as Neiroha {contents.version} had them at"
             f" {contents.made_at[:19].replace('T', ' ')} UTC."
