@@ -1,6 +1,6 @@
 # Neiroha's commands. Each sets up what it needs in .venv, and is quick when nothing changed.
 #   PYTHON=/path/to/python   the Python to build .venv with (3.12 or newer)
-#   ARGS="..."               more arguments for `make run`, `make test`, `make bench` and `make chaos`
+#   ARGS="..."               more arguments for `make run`, `make scale`, `make test`, `make bench` and `make chaos`
 
 VENV := .venv
 ifeq ($(OS),Windows_NT)
@@ -11,6 +11,7 @@ endif
 PY := $(BIN)/python
 INSTALL := $(PY) -m pip install -qq --disable-pip-version-check --require-hashes
 RUN_READY := $(VENV)/.installed-run
+SCALE_READY := $(VENV)/.installed-scale
 DEV_READY := $(VENV)/.installed-dev
 JOBS ?= 2
 # The languages beside English, and how their texts are collected.
@@ -53,14 +54,19 @@ if [ -n "$$missing" ]; then \
 fi
 endef
 
-.PHONY: help run test check bench chaos messages requirements clean
+.PHONY: help run scale install-scale test check bench chaos messages requirements clean
 .DEFAULT_GOAL := help
 
 help: ## Show the commands
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
 
 run: $(RUN_READY) ## Start the server: the API and the pages on 127.0.0.1:8976
 	@exec $(PY) manage.py serve $(ARGS)
+
+scale: $(SCALE_READY) ## Start two webs behind nginx, two workers, PostgreSQL and Redis, until Ctrl-C
+	@exec $(PY) -m deploy.scale $(ARGS)
+
+install-scale: $(SCALE_READY) ## Install what PostgreSQL, Redis, workers and S3 need
 
 test: $(DEV_READY) ## Run every test
 	@$(system_packages)
@@ -105,6 +111,11 @@ $(PY):
 $(RUN_READY): requirements/base.txt | $(PY)
 	@echo 'Installing what Neiroha needs into $(VENV)'
 	@$(INSTALL) -r requirements/base.txt
+	@touch $@
+
+$(SCALE_READY): requirements/scale.txt $(RUN_READY)
+	@echo 'Installing what an installation of several processes needs into $(VENV)'
+	@$(INSTALL) -r requirements/scale.txt
 	@touch $@
 
 $(DEV_READY): requirements/dev.txt $(RUN_READY)

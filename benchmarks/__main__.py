@@ -25,10 +25,13 @@ from benchmarks import (
     measure_memory,
     measure_pages,
     measure_queue,
+    measure_scale,
+    measure_servers,
+    measure_soak,
     measure_speech,
     measure_tickets,
 )
-from benchmarks.figures import Table
+from benchmarks.figures import Table, Tables
 from benchmarks.processes import BenchmarkError
 from benchmarks.stage import Settings, Stage, stage
 
@@ -47,6 +50,7 @@ QUICK = Settings(
     export_hours=0.5,
     dub_hours=0.1,
     lines=500,
+    minutes=3,
 )
 
 
@@ -94,7 +98,19 @@ def dub(stage: Stage) -> Table:
     return measure_dub.table(measure_dub.measure(stage))
 
 
-MEASUREMENTS: dict[str, Callable[[Stage], Table]] = {
+def servers(stage: Stage) -> Tables:
+    return measure_servers.tables(measure_servers.measure(stage))
+
+
+def scale(stage: Stage) -> Table:
+    return measure_scale.table(measure_scale.measure(stage))
+
+
+def soak(stage: Stage) -> Tables:
+    return measure_soak.tables(measure_soak.measure(stage))
+
+
+MEASUREMENTS: dict[str, Callable[[Stage], Table | Tables]] = {
     "speech": speech,
     "first-byte": first_byte,
     "embedded": embedded,
@@ -106,7 +122,12 @@ MEASUREMENTS: dict[str, Callable[[Stage], Table]] = {
     "fairness": fairness,
     "export": export,
     "dub": dub,
+    "servers": servers,
+    "scale": scale,
+    "soak": soak,
 }
+# It takes half an hour.
+ASKED_FOR = ("soak",)
 # Those that start one Neiroha server.
 PROFILED = ("speech", "first-byte", "embedded")
 
@@ -119,7 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.profile:
             _profile(options.profile, _settings(options))
         else:
-            _measure(options.only or list(MEASUREMENTS), _settings(options))
+            _measure(options.only or [name for name in MEASUREMENTS if name not in ASKED_FOR], _settings(options))
     except BenchmarkError as error:
         print(error, file=sys.stderr)
         return 1
@@ -135,6 +156,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--requests", type=_positive, help=f"Requests of a server in a round; {Settings().requests} unless told."
     )
+    parser.add_argument("--minutes", type=_positive, help=f"Of `--only soak`; {Settings().minutes:g} unless told.")
     parser.add_argument("--only", choices=MEASUREMENTS, action="append", help="This measurement; may be repeated.")
     parser.add_argument("--quick", action="store_true", help="Small numbers: does it work, and roughly how fast?")
     parser.add_argument(
@@ -153,7 +175,9 @@ def _positive(text: str) -> int:
 
 
 def _settings(options: argparse.Namespace) -> Settings:
-    chosen = {name: value for name in ("rounds", "requests") if (value := getattr(options, name)) is not None}
+    chosen = {
+        name: value for name in ("rounds", "requests", "minutes") if (value := getattr(options, name)) is not None
+    }
     return replace(QUICK if options.quick else Settings(), **chosen)
 
 

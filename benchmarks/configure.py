@@ -51,11 +51,13 @@ def _set_controls() -> None:
 
 
 def _make_bank(upstream: str, providers: int) -> None:
-    """Voices `instant`, `stream`, `paced`, `narrow`, and `held-0`, `held-1`, …, each through a provider of its own."""
+    """Voices `instant`, `stream`, `slow`, `paced`, `faulty`, `narrow`, and `held-0`, `held-1`, …, each through a
+    provider of its own.
+    """
     from banks.models import Bank
 
     bank = Bank.objects.create(name=BANK)
-    for name in ("instant", "stream", "paced"):
+    for name in ("instant", "stream", "slow", "paced", "faulty"):
         _add_voice(bank, name, f"{upstream}/{name}/v1")
     for number in range(providers):
         _add_voice(bank, f"held-{number}", f"{upstream}/held/v1")

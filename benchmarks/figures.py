@@ -52,3 +52,13 @@ class Table:
         shown = ["| " + " | ".join(map(str.ljust, line, widths)) + " |" for line in lines]
         shown[1] = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
         return "\n".join([f"### {self.title}", *([self.note] if self.note else []), "", *shown])
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """What one measurement shows in several tables."""
+
+    tables: Sequence[Table]
+
+    def shown(self) -> str:
+        return "\n\n".join(table.shown() for table in self.tables)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -13,11 +14,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
 
 ROOT = Path(__file__).resolve().parent.parent
-START_SECONDS = 120.0
+START_SECONDS = 300.0
 END_SECONDS = 20.0
 POLL_SECONDS = 0.05
 CALM_SECONDS = 0.5
@@ -45,13 +47,26 @@ class Memory:
         return f"{self.resident / 1e6:.0f} ({self.unique / 1e6:.0f})"
 
 
-class Server:
-    """A server process; `url` is the address that it printed."""
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a process holds of the system: `files` are all open descriptors, `connections` those of TCP among them."""
 
-    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
+    memory: Memory
+    files: int
+    connections: int
+
+    def row(self) -> list[str]:
+        return [self.memory.shown(), f"{self.files}", f"{self.connections}", f"{self.memory.threads}"]
+
+
+class Server:
+    """A server process; `url` is the address that it printed, or for one that prints none, where it listens."""
+
+    def __init__(self, process: subprocess.Popen[bytes], log: Path, url: str = "") -> None:
         self._process = process
         self._watched = psutil.Process(process.pid)
         self._log = log
+        self._given = url
         self.url = self._wait_for_url()
 
     def cpu_seconds(self) -> float:
@@ -64,6 +79,16 @@ class Server:
             # Only some systems tell a process's own memory from what it shares.
             full = self._watched.memory_full_info()
             return Memory(full.rss, getattr(full, "uss", full.rss), self._watched.num_threads())
+
+    def own_memory(self) -> Memory:
+        """Of the process and its children together, where what they share counts for each in `resident`."""
+        known = [one.memory_full_info() for one in self._family()]
+        threads = sum(one.num_threads() for one in self._family())
+        return Memory(sum(one.rss for one in known), sum(getattr(one, "uss", one.rss) for one in known), threads)
+
+    def held(self) -> Held:
+        """What the process itself holds now."""
+        return Held(self.memory(), self._watched.num_fds(), len(self._watched.net_connections("tcp")))
 
     def wait_until_calm(self) -> None:
         """Wait until the server does next to nothing: then all that was sent has come to where it waits."""
@@ -84,7 +109,9 @@ class Server:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             said = self._log.read_text(errors="replace")
-            if found := re.search(r"ready at (http://\S+)", said):
+            if self._given and _listens(self._given):
+                return self._given
+            if not self._given and (found := re.search(r"ready at (http://\S+)", said)):
                 return found[1]
             if self._process.poll() is not None:
                 raise BenchmarkError(f"A server ended with {self._process.returncode} and said:\n{said}")
@@ -126,9 +153,20 @@ def started(
 
 
 @contextmanager
-def server(command: Sequence[str], log: Path, variables: Mapping[str, str] | None = None) -> Iterator[Server]:
+def server(
+    command: Sequence[str], log: Path, variables: Mapping[str, str] | None = None, *, url: str = ""
+) -> Iterator[Server]:
     with started(command, log, variables) as process:
-        yield Server(process, log)
+        yield Server(process, log, url)
+
+
+def _listens(url: str) -> bool:
+    parts = urlsplit(url)
+    try:
+        with socket.create_connection((parts.hostname or "", parts.port or 80), timeout=1):
+            return True
+    except OSError:
+        return False
 
 
 def answer_of(module: str, order: Mapping[str, Any], *, seconds: float = ORDER_SECONDS) -> Any:

@@ -1,7 +1,8 @@
 """The upstream: an OpenAI-shaped speech server that costs next to nothing.
 
-The first part of the path decides how it answers: `/instant/v1/…` at once, `/stream/v1/…` in paced chunks,
-`/paced/v1/…` whole after PACED_SECONDS, `/held/v1/…` once released. `/control/…` is for the benchmark itself.
+The first part of the path decides how it answers: `/instant/v1/…` at once, `/stream/v1/…` in paced chunks and
+`/slow/v1/…` in slow ones, `/paced/v1/…` whole after PACED_SECONDS, `/held/v1/…` once released, `/faulty/v1/…` with a
+fault now and then. `/control/…` is for the benchmark itself.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,8 @@ SAMPLE_RATE = 24_000
 AUDIO_SECONDS = 4
 CHUNKS = 4
 PAUSE_SECONDS = 0.01
+SLOW_SECONDS = 0.15
+LATE_SECONDS = 2.0
 PACED_SECONDS = 0.05
 
 Scope = dict[str, Any]
@@ -42,6 +46,7 @@ class SpeechServer:
         self.wav = make_audio(AudioFormat.WAV)
         self.first_sent: dict[str, float] = {}
         self.held = 0
+        self._faulty = count()
         self.release = asyncio.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -60,7 +65,11 @@ class SpeechServer:
                 wav = json.loads(body).get("response_format") == "wav"
                 await send_whole(send, *((self.wav, b"audio/wav") if wav else (self.audio, b"audio/mpeg")))
             case ["stream", "v1", "audio", "speech"]:
-                await self._stream(send, json.loads(body)["input"])
+                await self._stream(send, json.loads(body)["input"], PAUSE_SECONDS)
+            case ["slow", "v1", "audio", "speech"]:
+                await self._stream(send, json.loads(body)["input"], SLOW_SECONDS)
+            case ["faulty", "v1", "audio", "speech"]:
+                await self._fail_now_and_then(send)
             case ["held", "v1", "audio", "speech"]:
                 await self._hold(send)
             case _:
@@ -76,14 +85,34 @@ class SpeechServer:
                 self.first_sent.clear()
         await send_json(send, {"held": self.held, "first_sent": self.first_sent, "audio_bytes": len(self.audio)})
 
-    async def _stream(self, send: Send, text: str) -> None:
+    async def _stream(self, send: Send, text: str, pause: float) -> None:
         await start(send, [(b"content-type", b"audio/mpeg")])
         size = -(-len(self.audio) // CHUNKS)
         for place in range(0, len(self.audio), size):
-            await asyncio.sleep(PAUSE_SECONDS)
+            await asyncio.sleep(pause)
             self.first_sent.setdefault(text, time.monotonic())
             await send({"type": "http.response.body", "body": self.audio[place : place + size], "more_body": True})
         await send({"type": "http.response.body", "body": b""})
+
+    async def _fail_now_and_then(self, send: Send) -> None:
+        """Of ten requests, five get their speech, and five each another fault."""
+        match next(self._faulty) % 10:
+            case 1:
+                await send_json(send, {"error": {"message": "Out of memory."}}, status=500)
+            case 3:
+                await start(send, [(b"content-length", b"2"), (b"retry-after", b"1")], 429)
+                await send({"type": "http.response.body", "body": b"{}"})
+            case 5:
+                await send_whole(send, b"<html>Not here.</html>", b"text/html")
+            case 7:
+                # Less than was promised: the server breaks the connection.
+                await start(send, [(b"content-type", b"audio/mpeg"), (b"content-length", b"%d" % len(self.audio))])
+                await send({"type": "http.response.body", "body": self.audio[: len(self.audio) // 2]})
+            case 9:
+                await asyncio.sleep(LATE_SECONDS)
+                await send_whole(send, b"", b"audio/mpeg")
+            case _:
+                await send_whole(send, self.audio, b"audio/mpeg")
 
     async def _hold(self, send: Send) -> None:
         self.held += 1

@@ -39,6 +39,9 @@ class Settings:
     rounds: int = 5
     requests: int = 1000
     concurrencies: tuple[int, ...] = (1, 16, 64)
+    crowds: tuple[int, ...] = (1, 64, 256)
+    webs: tuple[int, ...] = (1, 2, 4)
+    minutes: float = 30.0
     held: tuple[int, ...] = (300, 1000)
     waiting: tuple[int, ...] = (100, 1000)
     idle_seconds: float = 5.0
@@ -64,22 +67,22 @@ class Stage:
         self.upstream = upstream
         self.settings = settings
         self.data_dir = folder / "data"
-        self._folder = folder
+        self.folder = folder
         self._logs = count(1)
         self._data = {"NEIROHA_DATA_DIR": str(self.data_dir)}
-        self._key = self._configure()
+        self.key = self._configure()
         self.audio_bytes: int = self.control("state")["audio_bytes"]
 
     def neiroha(self) -> AbstractContextManager[Server]:
         """A fresh Neiroha server; one at a time, since they share the data folder."""
         serve = [str(ROOT / "manage.py"), "serve", "--port", "0"]
         profiled = ["-m", "benchmarks.profiled", str(self.profile)]
-        return server(python(*(profiled if self.profile else serve)), self._log(), self._data)
+        return server(python(*(profiled if self.profile else serve)), self.log(), self._data)
 
     def bare(self, mode: str) -> AbstractContextManager[Server]:
         """The pass-through to the upstream's paths below `mode`."""
         command = python("-m", "benchmarks.run_server", "bare", f"{self.upstream.url}/{mode}")
-        return server(command, self._log())
+        return server(command, self.log())
 
     def plan(self, server: Server, requests: int, concurrency: int, **body: Any) -> Plan:
         return self.plan_of(server, requests, concurrency, [speech(**body)])
@@ -87,7 +90,7 @@ class Stage:
     def plan_of(
         self, server: Server, requests: int, concurrency: int, bodies: list[dict[str, Any]], *, numbered: bool = False
     ) -> Plan:
-        return Plan(f"{server.url}/v1/audio/speech", self._key, bodies, requests, concurrency, numbered)
+        return Plan(f"{server.url}/v1/audio/speech", self.key, bodies, requests, concurrency, numbered)
 
     def control(self, order: str) -> dict[str, Any]:
         """Tell the upstream something; what it knows."""
@@ -103,8 +106,8 @@ class Stage:
                 raise BenchmarkError(f"The upstream holds {held} requests instead of {requests}.")
             time.sleep(POLL_SECONDS)
 
-    def _log(self) -> Path:
-        return self._folder / f"server-{next(self._logs)}.log"
+    def log(self) -> Path:
+        return self.folder / f"server-{next(self._logs)}.log"
 
     def _configure(self) -> str:
         command = python("-m", "benchmarks.configure", self.upstream.url, str(self.settings.providers))

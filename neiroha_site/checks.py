@@ -79,6 +79,18 @@ def check_allowed_hosts(app_configs: Sequence[AppConfig] | None, **kwargs: Any) 
 
 
 @register(TAG)
+def check_shared_state(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    if settings.REDIS_URL and "sqlite3" in settings.DATABASES["default"]["ENGINE"]:
+        message = "NEIROHA_REDIS_URL lets several processes run, and all of them write into one SQLite file."
+        hint = (
+            "That works for a few processes on one machine, with the data folder on its own disk: for more of them, or"
+            " more machines, set NEIROHA_DATABASE_URL."
+        )
+        return [Warning(message, hint=hint, id="neiroha.W003")]
+    return []
+
+
+@register(TAG)
 def check_data_folder(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     data = Path(settings.DATA_DIR)
     static = [Path(folder) for folder in (settings.STATIC_ROOT, *settings.STATICFILES_DIRS) if folder]

@@ -6,10 +6,13 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
+
+from django.db import DatabaseError
 
 from banks.storage import StoredFile, private_storage, storage_errors
 from providers.audio import Cancelled
@@ -44,9 +47,14 @@ class ExportBroken(SpeechError):
 class Exporter:
     """Belongs to one event loop; what `close` interrupts is made anew by the next server."""
 
-    def __init__(self) -> None:
+    def __init__(self, lease: timedelta | None = None) -> None:
+        self._lease = lease
         self._awake = asyncio.Event()
-        self._closing = threading.Event()
+        self._making: Export | None = None
+        self._stop = threading.Event()
+        """Of what is made."""
+        self._leaving = False
+        self.busy = False
         self._task: asyncio.Task[None] | None = None
 
     def open(self) -> None:
@@ -55,8 +63,22 @@ class Exporter:
     def wake(self) -> None:
         self._awake.set()
 
+    def leave(self) -> None:
+        """Begin with none any more."""
+        self._leaving = True
+
+    def held(self) -> dict[int, str]:
+        """The claim of what is made, by primary key."""
+        return {self._making.pk: self._making.claim} if self._making else {}
+
+    def give_up(self, pks: Collection[int]) -> None:
+        """What is not wanted any more, or made by somebody else."""
+        if self._making and self._making.pk in pks:
+            self._stop.set()
+
     async def close(self) -> None:
-        self._closing.set()
+        self._leaving = True
+        self._stop.set()
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -65,14 +87,27 @@ class Exporter:
         while True:
             self._awake.clear()
             try:
-                while (export := await in_database(Export.objects.claim_next)) is not None:
-                    await in_database(make, export, self._closing)
+                while not self._leaving and await self._make_next():
+                    continue
             except Exception:
                 # Whatever it was, the next export may be made.
                 logger.exception("An export could not be made; the next try is in %d seconds.", POLL_SECONDS)
             with suppress(TimeoutError):
                 async with asyncio.timeout(POLL_SECONDS):
                     await self._awake.wait()
+
+    async def _make_next(self) -> bool:
+        """Whether there was one."""
+        self.busy = True
+        try:
+            self._making = await in_database(Export.objects.claim_next, self._lease)
+            if self._making is None:
+                return False
+            self._stop = threading.Event()
+            await in_database(make, self._making, self._stop)
+            return True
+        finally:
+            self.busy, self._making = False, None
 
 
 class _Watch:
@@ -86,8 +121,10 @@ class _Watch:
         now = time.monotonic()
         if now - self._noted >= NOTE_SECONDS:
             self._noted = now
-            running = Export.objects.filter(pk=self._export.pk, state=TakeState.RUNNING)
-            self._unwanted = running.update(progress=min(max(fraction, 0.0), 1.0)) != 1
+            try:
+                self._unwanted = self._export.ours().update(progress=min(max(fraction, 0.0), 1.0)) != 1
+            except DatabaseError:
+                logger.exception("How far export %d is could not be written.", self._export.pk)
 
     def measuring(self, fraction: float) -> None:
         self.progress(_MEASURED * fraction)

@@ -13,7 +13,18 @@ from banks.models import Character, ReferenceAudio
 from banks.storage import private_storage
 from studio import files, import_drafts, uploads
 from studio.desktop import waiting
-from studio.models import OPEN, Export, Footage, Project, StudioSettings, SuggestionRun, Take, Upload
+from studio.models import (
+    OPEN,
+    Export,
+    Footage,
+    Project,
+    StudioSettings,
+    SuggestionRun,
+    Take,
+    TakeState,
+    Upload,
+    leases,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +50,17 @@ def recover() -> None:
     Export.objects.put_back()
     SuggestionRun.objects.put_back()
     private_storage().remove_unfinished(timedelta(0))
+
+
+def put_back_lapsed() -> bool:
+    """The same where several processes share the work: what one of them left that is gone is queued again once its
+    lease has lapsed. Whether anything waits."""
+    if interrupted := leases.lapsed(Take.objects.all()).put_back():
+        logger.warning("%d takes were left by a process that is gone, and are queued again.", interrupted)
+    leases.lapsed(Export.objects.all()).put_back()
+    leases.lapsed(SuggestionRun.objects.all()).put_back()
+    kinds: tuple[type[leases.Leased], ...] = (Take, Export, SuggestionRun)
+    return any(kind._default_manager.filter(state=TakeState.QUEUED).exists() for kind in kinds)
 
 
 def sweep() -> None:

@@ -56,7 +56,9 @@ def begin(project: Project, owner: Any, name: str, size: int) -> Upload:
     """A new one, or the one that this person began with a file of this name and size: then it goes on where it was.
     UploadError, StorageError."""
     name = PurePath(name.replace("\\", "/").replace("\x00", "")).name[-_LONGEST_NAME:]
-    if size < 1 or not name:
+    if not name:
+        raise UploadError("Give the name of the file.", param="name")
+    if size < 1:
         raise UploadError("The file is empty.", param="size")
     with transaction.atomic():
         Project.objects.select_for_update().filter(pk=project.pk).first()

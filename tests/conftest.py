@@ -19,6 +19,7 @@ from studio import exporter, runner, suggester
 from studio.runner import Runner
 from tests.live_server import InFlight, serve
 from tests.object_storage import Bucket, running_s3, way_to
+from tests.queues import Queues
 from tests.services import running_postgres, running_redis
 from tests.upstreams.serving import WAIT_SECONDS
 
@@ -116,6 +117,12 @@ def redis_url() -> Iterator[str]:
     """A Redis that the tests of this process share: they use keys of their own, or flush it first."""
     with running_redis() as server:
         yield server.url
+
+
+@pytest.fixture(scope="session", params=["memory", "redis"])
+def queues(request: pytest.FixtureRequest) -> Queues:
+    """The shared queue in each of its forms."""
+    return Queues(request.getfixturevalue("redis_url") if request.param == "redis" else "")
 
 
 @pytest.fixture(scope="session")

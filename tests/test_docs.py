@@ -275,8 +275,8 @@ class TestCommands:
 
     @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
     def test_every_make_target_exists(self, page: Path) -> None:
-        targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-        assert set(re.findall(r"(?:^|[`&=] ?)make (\w+)", page.read_text(), re.MULTILINE)) <= targets
+        targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+        assert set(re.findall(r"(?:^|[`&=] ?)make ([\w-]+)", page.read_text(), re.MULTILINE)) <= targets
 
     def test_every_system_check(self) -> None:
         raised = set(re.findall(r'id="(neiroha\.\w+)"', (ROOT / "neiroha_site" / "checks.py").read_text()))

@@ -53,7 +53,12 @@ WAV = wav_file(tone(24_000, 0.5), 24_000)
 
 @pytest.fixture(autouse=True)
 def empty_folder() -> Iterator[None]:
+    remove_files()
     yield
+    remove_files()
+
+
+def remove_files() -> None:
     for path in folder().iterdir() if folder().is_dir() else ():
         path.unlink()
 

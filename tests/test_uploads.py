@@ -140,6 +140,13 @@ def test_a_size_has_to_be_one(client: Client, dub: Project, size: str) -> None:
     assert not Upload.objects.exists()
 
 
+@pytest.mark.parametrize("name", ["", "/", "\0"])
+def test_a_file_has_to_have_a_name(client: Client, dub: Project, name: str) -> None:
+    refused = client.post(address(dub, "footage/uploads/"), {"name": name, "size": "1000"})
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "name")
+    assert not Upload.objects.exists()
+
+
 def test_it_is_given_up(client: Client, dub: Project) -> None:
     place = begun(client, dub, 1000).json()["address"]
     sent(client, place, 0, bytes(300))

@@ -3,6 +3,8 @@ from __future__ import annotations
 import os
 import sys
 from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,9 +20,14 @@ from api.models import ServerSettings
 from neiroha_site.announcement import announcement
 from neiroha_site.checks import TAG, check_file_storage
 from neiroha_site.data_folder import DataFolderLock
+from neiroha_site.database_lock import alone_at_start, serving_lock
 from neiroha_site.first_run import make_admin, make_default_bank
 from neiroha_site.listening import bind, close, is_wildcard, local_url
 from neiroha_site.serving import INTERRUPTED, SERVERS
+from providers.logs import said_as_json
+
+# Any number that nothing else locks in this database.
+MIGRATION_LOCK = 8976
 
 
 def port_number(text: str) -> int:
@@ -49,7 +56,7 @@ class Command(BaseCommand):
         os.umask(0o077)
         try:
             refuse_bad_configuration()
-            with DataFolderLock(settings.DATA_DIR):
+            with DataFolderLock(settings.DATA_DIR, shared=bool(settings.REDIS_URL)), serving_lock():
                 code = self._serve(host, port, server)
         except CommandError as error:
             sys.exit(str(error))
@@ -59,7 +66,8 @@ class Command(BaseCommand):
             sys.exit(code)
 
     def _serve(self, host: str, port: int | None, server: str) -> int:
-        current = prepare_database()
+        with alone_at_start():
+            current = prepare_database()
         host = host or settings.BIND_HOST or current.host
         port = (settings.BIND_PORT or current.port) if port is None else port
         if refusal := open_api_refusal(host, current.access):
@@ -70,9 +78,10 @@ class Command(BaseCommand):
             self._say(f"Files: {problem.msg} {problem.hint} ({problem.id})")
         sockets = bind(host, port)
         try:
-            make_default_bank()
-            if settings.ADMIN_PASSWORD:
-                make_admin(settings.ADMIN_PASSWORD)
+            with alone_at_start():
+                make_default_bank()
+                if settings.ADMIN_PASSWORD:
+                    make_admin(settings.ADMIN_PASSWORD)
             allow_host(host)
             text = announcement(host, sockets[0].getsockname()[1], current)
             connections.close_all()
@@ -81,7 +90,7 @@ class Command(BaseCommand):
             close(sockets)
 
     def _say(self, text: str) -> None:
-        self.stdout.write(text)
+        self.stdout.write(said_as_json(text) if settings.LOG_FORMAT == "json" else text)
         self.stdout.flush()
 
 
@@ -93,11 +102,27 @@ def refuse_bad_configuration() -> None:
 
 def prepare_database() -> ServerSettings:
     try:
-        call_command("migrate", verbosity=0, interactive=False)
+        with one_at_a_time():
+            call_command("migrate", verbosity=0, interactive=False)
         return ServerSettings.load()
     except DatabaseError as error:
         name = connections["default"].settings_dict["NAME"]
         raise CommandError(f"The database {name} can't be used: {error}.") from error
+
+
+@contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Servers that start at once on PostgreSQL: the first brings the database up to date, the others wait for it."""
+    connection = connections["default"]
+    if connection.vendor != "postgresql":
+        yield
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s)", [MIGRATION_LOCK])
+        try:
+            yield
+        finally:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [MIGRATION_LOCK])
 
 
 def allow_host(host: str) -> None:
