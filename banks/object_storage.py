@@ -106,7 +106,11 @@ class ObjectFiles(PrivateFiles, S3Storage):  # type: ignore[misc]
         return modified
 
     def listdir(self, path: str) -> tuple[list[str], list[str]]:
-        return [], [PurePosixPath(entry.name).name for entry in self.entries(path)]
+        folders, names = list[str](), list[str]()
+        for page in self._pages(path):
+            folders += [PurePosixPath(one["Prefix"]).name for one in page.get("CommonPrefixes", ())]
+            names += [PurePosixPath(one["Key"]).name for one in page.get("Contents", ())]
+        return folders, names
 
     # What ours do.
 
@@ -158,14 +162,9 @@ class ObjectFiles(PrivateFiles, S3Storage):  # type: ignore[misc]
             yield paths
 
     def entries(self, folder: str) -> Iterator[Entry]:
-        root = self._normalize_name(folder)
-        with self._refusals():
-            pages = self.client.get_paginator("list_objects_v2").paginate(
-                Bucket=self.bucket_name, Prefix=f"{root}/", Delimiter="/"
-            )
-            for page in pages:
-                for one in page.get("Contents", ()):
-                    yield Entry(f"{folder}/{PurePosixPath(one['Key']).name}", one["LastModified"])
+        for page in self._pages(folder):
+            for one in page.get("Contents", ()):
+                yield Entry(f"{folder}/{PurePosixPath(one['Key']).name}", one["LastModified"])
 
     def room(self) -> None:
         return None
@@ -173,9 +172,10 @@ class ObjectFiles(PrivateFiles, S3Storage):  # type: ignore[misc]
     def remove_unfinished(self, age: timedelta) -> int:
         """Uploads in parts, which are billed until they are given up, and copies on this machine."""
         before, removed = timezone.now() - age, remove_left_over(age)
-        root = self._normalize_name("")
         with self._refusals():
-            pages = self.client.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket_name, Prefix=root)
+            pages = self.client.get_paginator("list_multipart_uploads").paginate(
+                Bucket=self.bucket_name, Prefix=self._prefix("")
+            )
             for one in [one for page in pages for one in page.get("Uploads", ()) if one["Initiated"] <= before]:
                 self.client.abort_multipart_upload(Bucket=self.bucket_name, Key=one["Key"], UploadId=one["UploadId"])
                 removed += 1
@@ -183,6 +183,17 @@ class ObjectFiles(PrivateFiles, S3Storage):  # type: ignore[misc]
 
     def _place(self, name: str) -> dict[str, str]:
         return {"Bucket": self.bucket_name, "Key": self._normalize_name(name)}
+
+    def _prefix(self, folder: str) -> str:
+        """What the keys of all that lies in it begin with."""
+        root = self._normalize_name(folder).strip("/")
+        return f"{root}/" if root else ""
+
+    def _pages(self, folder: str) -> Iterator[dict[str, Any]]:
+        with self._refusals():
+            yield from self.client.get_paginator("list_objects_v2").paginate(
+                Bucket=self.bucket_name, Prefix=self._prefix(folder), Delimiter="/"
+            )
 
     def _head(self, name: str) -> dict[str, Any]:
         with self._refusals():

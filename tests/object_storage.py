@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import secrets
 import socket
@@ -149,6 +150,7 @@ def way_to(service: str) -> Iterator[Way]:
 @contextmanager
 def running_s3() -> Iterator[str]:
     """The address of a service that holds everything in memory."""
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     try:

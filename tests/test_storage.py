@@ -17,6 +17,7 @@ from django.core.files.base import ContentFile
 
 from banks import scratch
 from banks.storage import LocalFiles, PrivateFiles, StoredFile, private_storage
+from neiroha_site.backup.making import stored_files
 from providers.whole_files import PART
 from tests.object_storage import Bucket
 
@@ -117,6 +118,16 @@ def test_listing_stays_in_its_folder(files: PrivateFiles) -> None:
         files.put(name, b"1")
     assert names(files) == {"takes/a.wav", "takes/b.wav"}
     assert names(files, "nothing") == set()
+    assert [sorted(found) for found in files.listdir("")] == [["exports", "takes", "takes-of-others"], []]
+
+
+def test_a_backup_finds_all_of_it(files: PrivateFiles) -> None:
+    stored = {"takes/a.wav", "exports/b.zip", "covers/c.jpg"}
+    for name in stored:
+        files.put(name, CONTENT)
+    assert set(stored_files(files)) == stored
+    with files.open("takes/a.wav") as file:
+        assert (file.size, file.file.read()) == (len(CONTENT), CONTENT)
 
 
 def test_more_files_than_one_answer_lists(bucket: Bucket) -> None:
