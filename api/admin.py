@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy, gettext_noop
 
 from api.consequences import consequences
 from api.forms import ApiKeyForm
-from api.models import ApiKey, RequestLog, ServerSettings
+from api.models import ApiKey, RequestLog, Scope, ServerSettings
 from providers.admin_base import ModelAdmin, page_action
 from providers.audit import Change, record
 from providers.live_checks import LiveChecks
@@ -41,6 +41,12 @@ class ApiKeyAdmin(LiveChecks[ApiKey]):
             # The own ones, within the limits that hold for everybody.
             choices = [name for name in choices if name not in ("owner", "rate_limit_per_minute")]
         return [(None, {"fields": [choices[0], *shown, *choices[1:]]})]
+
+    def formfield_for_choice_field(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Only administrators watch the server."""
+        if db_field.name == "scope" and not request.user.is_superuser:
+            kwargs["choices"] = [choice for choice in Scope.choices if choice[0] != Scope.METRICS]
+        return super().formfield_for_choice_field(db_field, request, **kwargs)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ApiKey]:
         """Everybody's own keys; all of them for administrators."""

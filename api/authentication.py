@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Protocol
 
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
@@ -11,7 +13,12 @@ from api.models import Access, hash_key
 from api.state import KeyFacts
 
 
-def presented_key(request: Request) -> str:
+class HasHeaders(Protocol):
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+
+
+def presented_key(request: HasHeaders) -> str:
     """The key of `Authorization: Bearer` or `X-API-Key`; a bare `Bearer ` counts as none."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     bearer = token.strip() if scheme.lower() == "bearer" else ""

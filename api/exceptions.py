@@ -11,6 +11,7 @@ from django.http import Http404, HttpRequest, JsonResponse
 from rest_framework import exceptions as drf
 from rest_framework.response import Response
 
+from banks.storage import StorageUnavailable, translated
 from providers.errors import SpeechError
 
 logger = logging.getLogger(__name__)
@@ -70,6 +71,8 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
 
 def _respond(exc: Exception) -> JsonResponse | None:
     match exc:
+        case StorageUnavailable():
+            return _from_speech_error(translated(exc))
         case SpeechError():
             return _from_speech_error(exc)
         case drf.ValidationError():

@@ -27,9 +27,10 @@ from django.utils.module_loading import import_string
 
 from api.exceptions import error_response
 from api.record import RequestRecord
-from api.request import ApiRequest, new_request_id
+from api.request import ApiRequest
 from api.runtime import current_runtime
 from api.state import ApiState, api_state
+from providers import context
 from providers.errors import QueueCancelled, SpeechError
 from providers.hops import HOP_HEADER, LOOP_CODE, LOOP_STATUS, arrive
 
@@ -69,7 +70,7 @@ class ApiHandler(ASGIHandler):
         runtime = current_runtime()
         started = time.monotonic()
         client = scope.get("client") or ("", 0)
-        record = RequestRecord(new_request_id(), scope["method"], scope["path"], client[0])
+        record = RequestRecord(context.request_id(), scope["method"], scope["path"], client[0])
         try:
             state = await api_state.get()
         except DatabaseError:
@@ -83,7 +84,7 @@ class ApiHandler(ASGIHandler):
         except SpeechError as error:
             # The first byte is out: leaving without an end makes the server cut the connection.
             record.error_code = error.code
-            logger.warning("%s: speech broke off: %s", record.request_id, error.message)
+            logger.warning("Speech broke off: %s", error.code)
         finally:
             record.total_ms = _milliseconds(started)
             record.conclude()

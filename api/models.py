@@ -107,6 +107,7 @@ class Scope(models.TextChoices):
     SPEECH = "speech", _("Speech: speak, and list voices")
     READ = "read", _("Read: also look at what its owner may see, under /api/")
     MANAGE = "manage", _("Manage: also change what its owner may change, under /api/")
+    METRICS = "metrics", _("Metrics: read /metrics, and nothing else")
 
 
 KEY_PREFIX = "nei-"
@@ -174,10 +175,17 @@ class ApiKey(models.Model):
         return self.name
 
     def save(self, *args: object, **kwargs: object) -> None:
-        first = self._state.adding and not ApiKey.objects.exists()
+        # A key that speaks: watching the server closes nothing.
+        speaks = self.scope != Scope.METRICS
+        first = self._state.adding and speaks and not ApiKey.objects.exclude(scope=Scope.METRICS).exists()
         super().save(*args, **kwargs)  # type: ignore[arg-type]
         if first:
             require_keys()
+
+    def clean(self) -> None:
+        if self.scope == Scope.METRICS and self.owner is not None and not self.owner.is_superuser:
+            text = _("Metrics are for administrators: choose one as the owner, or none.")
+            raise ValidationError({"scope": text})
 
     def draw_secret(self) -> str:
         """A fresh secret for a key that is not saved yet; only its hash and its last characters stay here."""

@@ -7,7 +7,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from api import request as api_request
-from api.models import Access
+from api.models import Access, Scope
 
 if TYPE_CHECKING:
     from rest_framework.views import APIView
@@ -20,6 +20,8 @@ class MaySpeak(BasePermission):
         asked = api_request.of(request)
         state, key = asked.state, api_request.caller_key(request)
         if key is not None:
+            if key.scope == Scope.METRICS:
+                raise PermissionDenied("This API key is for metrics only: use another one.")
             asked.banks = state.roster.visible(key.bank_ids)
         elif state.controls.access == Access.OPEN:
             asked.banks = state.roster.banks

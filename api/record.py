@@ -68,7 +68,8 @@ class RequestRecord:
     def row(self) -> RequestLog:
         names = [name for name in self.__slots__ if name not in ("key_id", "speech")]
         values = {name: getattr(self, name) for name in names}
-        return RequestLog(**values | {"path": self.path[:200], "address": self.address[:45]})
+        cut = {"method": self.method[:10], "path": self.path[:200], "address": self.address[:45]}
+        return RequestLog(**values | cut)
 
 
 def _milliseconds(seconds: float | None) -> int | None:

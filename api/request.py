@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable
 from typing import cast
 
@@ -32,7 +31,3 @@ def of(request: Request | HttpRequest) -> ApiRequest:
 
 def caller_key(request: Request) -> KeyFacts | None:
     return cast("KeyFacts | None", request.auth)
-
-
-def new_request_id() -> str:
-    return "req_" + secrets.token_hex(12)

@@ -14,7 +14,8 @@ from api.jobs.forgetting import forget_old_jobs
 from api.jobs.watching import Watcher
 from api.jobs.webhooks import Webhooks
 from api.record import RequestRecorder
-from providers import versions
+from api.throttling import close_windows
+from providers import metrics, versions
 from providers.catalogue import watch_health
 from providers.engine import close_engine, current_engine
 from studio import events
@@ -22,7 +23,8 @@ from studio.runner import close_runner, open_runner
 
 logger = logging.getLogger(__name__)
 
-POLL_SECONDS = 1.0
+# What another process changes is in force here within a second.
+POLL_SECONDS = 0.5
 
 
 class Runtime:
@@ -36,10 +38,12 @@ class Runtime:
         work = (
             self.recorder.run(),
             self.engine.ledger.run(),
-            _watch_configuration(),
+            watch_configuration(),
             watch_health(self.engine),
             self.webhooks.run(),
+            events.hear_others(),
             forget_old_jobs(),
+            metrics.watch_loop(),
         )
         self._tasks = [loop.create_task(each) for each in work]
 
@@ -51,9 +55,10 @@ class Runtime:
         await self.watcher.close()
         await close_runner()
         await close_engine()
+        await close_windows()
 
 
-async def _watch_configuration() -> None:
+async def watch_configuration() -> None:
     while True:
         try:
             await sync_to_async(_poll, thread_sensitive=False)()

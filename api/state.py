@@ -28,7 +28,8 @@ class Controls:
 
 @dataclass(frozen=True, slots=True)
 class KeyFacts:
-    """`bank_ids` None: all banks. `rate_limit` None: the limit per address holds."""
+    """`bank_ids` None: all banks. `rate_limit` None: the limit per address holds. `of_administrator`: an administrator
+    owns it, or nobody, as only administrators can make it."""
 
     id: int
     name: str
@@ -39,6 +40,7 @@ class KeyFacts:
     owner_active: bool
     owner_id: int | None = None
     scope: Scope = Scope.SPEECH
+    of_administrator: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ def key_facts(row: ApiKey) -> KeyFacts:
         owner_active=row.owner is None or row.owner.is_active,
         owner_id=row.owner_id,
         scope=Scope(row.scope),
+        of_administrator=row.owner is None or row.owner.is_superuser,
     )
 
 

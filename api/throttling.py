@@ -6,6 +6,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
+from django.conf import settings
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
@@ -13,7 +14,7 @@ from api import request as api_request
 from api.state import KeyFacts
 
 if TYPE_CHECKING:
-    from rest_framework.views import APIView
+    from api.shared_windows import SharedWindows
 
 WINDOW_SECONDS = 60.0
 # Beyond this many callers, those that were silent for a window are forgotten.
@@ -75,24 +76,50 @@ def address_group(address: str) -> str:
     return str(parsed)
 
 
-def seconds_to_wait(key: KeyFacts | None, address: str, limit: int) -> float:
-    """0.0 and the request is counted: by the key's own limit, else by `limit` for the address."""
-    caller = address_group(address)
+async def seconds_to_wait(key: KeyFacts | None, address: str, limit: int) -> float:
+    """0.0 and the request is counted: by the key's own limit, else by `limit` for the address. LimitsUnknown."""
+    caller, limit = _counted(key, address, limit)
+    if not limit:
+        return 0.0
+    if settings.REDIS_URL:
+        return await _shared().wait(caller, limit)
+    return windows.wait(caller, limit, time.monotonic())
+
+
+def seconds_to_wait_sync(key: KeyFacts | None, address: str, limit: int) -> float:
+    """The same, in a thread."""
+    caller, limit = _counted(key, address, limit)
+    if not limit:
+        return 0.0
+    if settings.REDIS_URL:
+        return _shared().wait_sync(caller, limit)
+    return windows.wait(caller, limit, time.monotonic())
+
+
+async def close_windows() -> None:
+    """Give back what the running loop holds."""
+    if settings.REDIS_URL:
+        await _shared().close()
+
+
+def _counted(key: KeyFacts | None, address: str, limit: int) -> tuple[str, int]:
     if key is not None and key.rate_limit is not None:
-        caller, limit = f"key {key.id}", key.rate_limit
-    return windows.wait(caller, limit, time.monotonic()) if limit else 0.0
+        return f"key {key.id}", key.rate_limit
+    return address_group(address), limit
+
+
+def _shared() -> SharedWindows:
+    # A server alone has no use for Redis's client.
+    from api.shared_windows import shared_windows
+
+    return shared_windows(WINDOW_SECONDS)
 
 
 class RequestThrottle(BaseThrottle):
-    """Requests per minute: the key's own limit, else the limit per address."""
+    """Requests per minute: the key's own limit, else the limit per address. Asked on the loop, by `seconds`."""
 
-    _wait: float = 0.0
-
-    def allow_request(self, request: Request, view: APIView) -> bool:
+    async def seconds(self, request: Request) -> float:
+        """0.0 and the request is counted, or how long to wait. LimitsUnknown."""
         asked = api_request.of(request)
         key = api_request.caller_key(request)
-        self._wait = seconds_to_wait(key, asked.record.address, asked.state.controls.rate_limit)
-        return not self._wait
-
-    def wait(self) -> float:
-        return self._wait
+        return await seconds_to_wait(key, asked.record.address, asked.state.controls.rate_limit)

@@ -17,7 +17,6 @@ from rest_framework.parsers import JSONParser
 from rest_framework.permissions import BasePermission
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
-from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView as DRFAPIView
 
 from api import request as api_request
@@ -66,16 +65,16 @@ class BoundedJSONParser(JSONParser):
 
 
 class ApiView(APIView):  # type: ignore[misc]  # untyped base
-    """A view of the API. Authentication, permission and throttle read memory only, so nothing leaves the loop."""
+    """A view of the API. Authentication and permission read memory only, and so does the throttle in a process that is
+    alone: nothing leaves the loop."""
 
     view_is_async = True
     content_negotiation_class = AnyAccept
     parser_classes = (BoundedJSONParser,)
     check_permissions = DRFAPIView.check_permissions
-    check_throttles = DRFAPIView.check_throttles
     authentication_classes: Sequence[type[BaseAuthentication]] = (ApiKeyAuthentication,)
     permission_classes: Sequence[type[BasePermission]] = (MaySpeak,)
-    throttle_classes: Sequence[type[BaseThrottle]] = (RequestThrottle,)
+    throttle_classes: Sequence[type[RequestThrottle]] = (RequestThrottle,)
     works_when_off = False
 
     async def async_dispatch(self, request: api_request.ApiRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -86,6 +85,7 @@ class ApiView(APIView):  # type: ignore[misc]  # untyped base
         try:
             self._refuse_early(request)
             self.initial(drf_request, *args, **kwargs)
+            await self._throttle(drf_request)
             name = drf_request.method.lower() if drf_request.method else ""
             if name not in self.http_method_names or not hasattr(self, name):
                 self.http_method_not_allowed(drf_request)
@@ -95,6 +95,14 @@ class ApiView(APIView):  # type: ignore[misc]  # untyped base
             _note_error(request, response)
         final: HttpResponseBase = self.finalize_response(drf_request, response, *args, **kwargs)
         return final
+
+    def check_throttles(self, request: Request) -> None:
+        """Nothing: `_throttle` does it, which may wait."""
+
+    async def _throttle(self, request: Request) -> None:
+        for throttle in self.throttle_classes:
+            if wait := await throttle().seconds(request):
+                self.throttled(request, wait)
 
     def _refuse_early(self, request: api_request.ApiRequest) -> None:
         controls = request.state.controls
@@ -296,6 +304,14 @@ class UnknownPathView(ApiView):
     permission_classes = ()
     throttle_classes = ()
     schema = None
+
+    def check_throttles(self, request: Request) -> None:
+        """Nothing: `_throttle` does it, which may wait."""
+
+    async def _throttle(self, request: Request) -> None:
+        for throttle in self.throttle_classes:
+            if wait := await throttle().seconds(request):
+                self.throttled(request, wait)
 
     def _refuse_early(self, request: api_request.ApiRequest) -> None:
         raise Http404

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass
 
 from banks.roster import Speaker
+from providers import metrics
 from providers.errors import BadAudio
 from providers.speech import AudioFormat
 
@@ -96,6 +97,7 @@ class Speech:
             finally:
                 timer.cancel()
             chunk = await self._next()
+        metrics.note_speech(self.speaker.provider.name, self.inference_seconds, self.audio_seconds)
 
     async def _next(self) -> bytes | None:
         assert self._produced is not None

@@ -143,7 +143,7 @@ def _content(file: FieldFile, name: str) -> bytes:
     try:
         with file.open("rb") as stored:
             content: bytes = stored.read()
-    except OSError as error:
+    except FileNotFoundError as error:
         raise ValidationError(_("The file of “%s” is missing in the data folder. Upload it again.") % name) from error
     return content
 

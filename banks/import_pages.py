@@ -12,7 +12,6 @@ from django.core.files.uploadedfile import UploadedFile
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, gettext_noop, ngettext
 
@@ -136,7 +135,4 @@ def _forget(request: HttpRequest) -> None:
     storage, waiting = private_storage(), request.session.pop(SESSION_KEY, None)
     if waiting is not None:
         storage.delete(waiting["name"])
-    left = storage.listdir(FOLDER)[1] if storage.exists(FOLDER) else []
-    for name in left:
-        if timezone.now() - storage.get_modified_time(f"{FOLDER}/{name}") > KEPT:
-            storage.delete(f"{FOLDER}/{name}")
+    storage.remove_older(FOLDER, KEPT)

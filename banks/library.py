@@ -124,7 +124,7 @@ class ReferenceAudioAdmin(ModelAdmin[ReferenceAudio]):
                 return HttpResponseRedirect(self._url(self._trim(request, form)))
             except BadAudio as error:
                 form.add_error("end", error.message)
-            except OSError:
+            except FileNotFoundError:
                 form.add_error(None, _("The file of this recording is missing. Upload it again."))
         context = {
             **self.admin_site.each_context(request),
@@ -151,7 +151,7 @@ class ReferenceAudioAdmin(ModelAdmin[ReferenceAudio]):
             heard = transcribe.transcribe(reference.recording(), reference.language)
         except SpeechError as error:
             return JsonResponse({"problem": error.message})
-        except OSError:
+        except FileNotFoundError:
             return JsonResponse({"problem": _("The file of this recording is missing. Upload it again.")})
         problem = "" if heard.text else _("No words were heard in it.")
         return JsonResponse({"transcript": heard.text, "language": heard.language, "problem": problem})

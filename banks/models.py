@@ -65,7 +65,8 @@ def free_name(model: type[Archivable], name: str) -> str:
 def discard(file: FieldFile) -> None:
     """Remove a stored file once the change that forgets it is committed."""
     if file.name:
-        transaction.on_commit(partial(file.storage.delete, file.name))
+        # Where that fails, housekeeping finds the file later.
+        transaction.on_commit(partial(file.storage.delete, file.name), robust=True)
 
 
 class ReferenceAudio(models.Model):

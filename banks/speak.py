@@ -19,7 +19,8 @@ from functools import partial
 from banks.delivery import Speech, UpstreamReport
 from banks.pieces import speakable, split_into_pieces
 from banks.roster import Speaker
-from banks.storage import private_storage
+from banks.storage import private_storage, translated
+from banks.watched import WatchedPlace, transcoding, upstream_call
 from providers.adapters.base import Adapter
 from providers.audio import Transcoder, stated, transcoded, wav_sizes_are_true
 from providers.engine import Engine
@@ -125,7 +126,7 @@ async def speak(speaker: Speaker, wish: Wish, engine: Engine) -> Speech:
             speech = await _begin(speaker.fallback, wish, engine)
         except SpeechError:
             raise error from None
-        logger.info("“%s” speaks in place of “%s”: %s", speaker.fallback.name, speaker.name, error.message)
+        logger.info("“%s” speaks in place of “%s”: %s", speaker.fallback.name, speaker.name, error.code)
         speech.fallback_for = speaker
         return speech
 
@@ -248,12 +249,14 @@ class _Production:
             rules=rules or wish.rules,
             day=self._day_share(cost, first_try),
         )
-        async with place as ticket:
+        async with WatchedPlace(place, self.speaker.provider, wish.priority) as ticket:
             self._spend(first_try)
             self.speech.queue_seconds += ticket.waited
             started = time.monotonic()
-            async with self.adapter.speak(self._request(piece)) as audio:
-                yield audio
+            with upstream_call(self.speaker.provider, cost) as call:
+                async with self.adapter.speak(self._request(piece)) as audio:
+                    call.begun()
+                    yield audio
             self.speaking += time.monotonic() - started
             self.speech.inference_seconds = self.speaking
 
@@ -348,9 +351,9 @@ class _Production:
             speech.sample_rate, speech.audio_seconds = stated(file, audio.format)
             self._adopt_figures()
             return file
-        file, speech.sample_rate, speech.audio_seconds = await self.engine.in_thread(
-            partial(transcoded, file, audio.format, audio.sample_rate, self.wish.format, speed=self.stretch)
-        )
+        convert = partial(transcoded, file, audio.format, audio.sample_rate, self.wish.format, speed=self.stretch)
+        with transcoding(self.wish.format) as codec:
+            file, speech.sample_rate, speech.audio_seconds = await codec.timed(self.engine.in_thread(convert))
         speech.length = len(file)
         return file
 
@@ -363,11 +366,12 @@ class _Production:
 
     async def _convert(self, transcoder: Transcoder, audio: SpeechAudio) -> AsyncIterator[bytes]:
         transcoder.start_file(audio.format, audio.sample_rate)
-        async for chunk in audio.chunks:
-            if converted := await self.engine.in_thread(transcoder.feed, chunk):
+        with transcoding(self.wish.format) as codec:
+            async for chunk in audio.chunks:
+                if converted := await codec.timed(self.engine.in_thread(transcoder.feed, chunk)):
+                    yield converted
+            if converted := await codec.timed(self.engine.in_thread(transcoder.end_file)):
                 yield converted
-        if converted := await self.engine.in_thread(transcoder.end_file):
-            yield converted
 
 
 async def _rejoined(head: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -381,5 +385,7 @@ def _read_reference(name: str) -> Reference:
     try:
         with private_storage().open(name, "rb") as file:
             return Reference(file.read())
-    except OSError as error:
+    except FileNotFoundError as error:
         raise ProviderUnavailable("The reference audio of this voice is missing: upload it again.") from error
+    except OSError as error:
+        raise translated(error) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import closing
 
 from django.contrib.admin.views.decorators import staff_member_required
 from django.core.exceptions import PermissionDenied
@@ -12,6 +13,7 @@ from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_safe
 
 from banks.models import Character, ReferenceAudio
+from banks.storage import private_storage
 
 
 @require_safe
@@ -35,16 +37,15 @@ def _require_sight(request: HttpRequest, model: str) -> None:
 
 def _file_response(request: HttpRequest, file: FieldFile, content_type: str) -> HttpResponse:
     """The file or the asked part of it: players seek by Range. Whole, since ASGI would gather a sync stream anyway."""
-    if not file or not file.storage.exists(file.name or ""):
+    stored = private_storage().find(file.name) if file.name else None
+    if stored is None:
         raise Http404
-    with file.open("rb") as stored:
-        size = stored.size
-        part = _range(request.headers.get("range", ""), size)
-        stored.seek(part.start)
-        response = HttpResponse(stored.read(len(part)), content_type=content_type)
-    if len(part) != size:
+    part = _range(request.headers.get("range", ""), stored.size)
+    with closing(private_storage().reader(stored.name, part.start)) as reader:
+        response = HttpResponse(reader.read(len(part)), content_type=content_type)
+    if len(part) != stored.size:
         response.status_code = 206
-        response["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{size}"
+        response["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{stored.size}"
     response["Accept-Ranges"] = "bytes"
     response["Cache-Control"] = "private, max-age=3600"
     response["X-Content-Type-Options"] = "nosniff"

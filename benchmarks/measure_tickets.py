@@ -10,7 +10,7 @@ import json
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict, dataclass
 
@@ -97,7 +97,7 @@ class Line:
         self._exits = asyncio.Semaphore(0)
         self._callers: deque[asyncio.Task[None]] = deque()
 
-    async def trial(self, look: Callable[[], None]) -> Trial:
+    async def trial(self, look: Callable[[], Awaitable[None]]) -> Trial:
         turns = max(2 * self._waiting, MIN_TURNS)
         await self._come(NARROW)
         enter = await _cpu(self._come(self._waiting)) / self._waiting
@@ -147,26 +147,30 @@ async def _cpu(work: Coroutine[None, None, None]) -> float:
     return time.process_time() - began
 
 
-async def _repeated(look: Callable[[], None]) -> None:
+async def _repeated(look: Callable[[], Awaitable[None]]) -> None:
     for _ in range(SNAPSHOTS):
-        look()
+        await look()
 
 
 async def _try_queue(waiting: int) -> Trial:
     queue = SpeechQueue()
 
-    def look() -> None:
-        if (seen := len(queue.snapshot().waiting)) != waiting:
+    async def look() -> None:
+        if (seen := len((await queue.snapshot()).waiting)) != waiting:
             raise BenchmarkError(f"{seen} wait in the queue instead of {waiting}.")
 
     async with asyncio.TaskGroup() as group:
         return await Line(lambda: queue.slot(PROVIDER, Cost(), rules=RULES), waiting, group).trial(look)
 
 
+async def _nothing() -> None:
+    """A semaphore shows nothing."""
+
+
 async def _try_semaphore(waiting: int) -> Trial:
     semaphore = asyncio.Semaphore(NARROW)
     async with asyncio.TaskGroup() as group:
-        return await Line(lambda: semaphore, waiting, group).trial(lambda: None)
+        return await Line(lambda: semaphore, waiting, group).trial(_nothing)
 
 
 def main() -> None:

@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.conf import settings
 from django.db.models.signals import post_migrate
 
 
@@ -12,4 +13,6 @@ class SiteConfig(AppConfig):
         from providers import accounts
 
         accounts.connect()
+        if settings.REDIS_URL:
+            from neiroha_site import celery  # noqa: F401 - importing makes it the app that messages are sent by
         post_migrate.connect(update_groups, sender=self, dispatch_uid="neiroha-roles")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping
-from contextvars import Context
 from importlib import import_module
 from ipaddress import ip_network
 from typing import Any
+from urllib.parse import quote
 
 import django
 from django.conf import settings
@@ -21,9 +21,15 @@ from django.core.handlers.asgi import ASGIHandler  # noqa: E402
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware  # noqa: E402
 
 from api.handler import URLCONF, ApiHandler, is_api_path  # noqa: E402
+from api.monitoring.entrance import is_monitoring_path, monitoring  # noqa: E402
+from api.monitoring.readiness import readiness  # noqa: E402
+from api.monitoring.requests import WatchedRequests, fresh_context  # noqa: E402
+from api.monitoring.scrape import WEB  # noqa: E402
 from api.native.entrance import NativeEntrance, is_native_path  # noqa: E402
 from api.runtime import close_runtime, current_runtime  # noqa: E402
 from neiroha_site.sockets import routes  # noqa: E402
+from neiroha_site.tracing import start_tracing  # noqa: E402
+from providers import tracing  # noqa: E402
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
@@ -45,10 +51,16 @@ class HttpRouter:
         self.api = ApiHandler()
         self.pages = ASGIHandler()
         self.native = NativeEntrance(self.pages)
+        self.watched = WatchedRequests(self._route)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         allow_own_address(scope)
-        if is_api_path(scope["path"]):
+        await self.watched(without_nul(scope), receive, send)
+
+    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if is_monitoring_path(scope["path"]):
+            await monitoring(scope, receive, send)
+        elif is_api_path(scope["path"]):
             await self.api(scope, receive, send)
         elif is_native_path(scope["path"]):
             await self.native({**scope, "root_path": ""}, receive, send)
@@ -57,7 +69,7 @@ class HttpRouter:
             pages = self._pages({**scope, "root_path": ""}, receive, send)
             # A request that comes while the answer before it on its connection ends would share that one's context, and
             # so its thread, which ends with it and leaves its database connection open.
-            await asyncio.create_task(pages, context=Context())
+            await asyncio.create_task(pages, context=fresh_context())
 
     async def _pages(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Django takes a body in whole, on disk, before any view can refuse it: so it is bounded here."""
@@ -86,6 +98,15 @@ def allow_own_address(scope: Scope) -> None:
         settings.ALLOWED_HOSTS.append(host)
 
 
+def without_nul(scope: Scope) -> Scope:
+    """No name and no word of ours holds that character, and PostgreSQL can't even be asked for one that does."""
+    path, query = scope["path"], scope["query_string"]
+    if "\0" not in path and b"%00" not in query:
+        return scope
+    other = "\N{REPLACEMENT CHARACTER}"
+    return {**scope, "path": path.replace("\0", other), "query_string": query.replace(b"%00", quote(other).encode())}
+
+
 class Sockets:
     """Channels' routes, opened at the address that the connection came to."""
 
@@ -99,10 +120,14 @@ class Sockets:
 
 async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
     await receive()
+    readiness.start()
+    start_tracing(WEB)
     current_runtime()
     await send({"type": "lifespan.startup.complete"})
     await receive()
+    readiness.stop()
     await close_runtime()
+    await asyncio.to_thread(tracing.stop)
     await send({"type": "lifespan.shutdown.complete"})
 
 

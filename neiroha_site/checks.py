@@ -13,6 +13,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Info, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 
+from banks.storage import LocalFiles, private_storage, translated
 from providers.fields import decrypt, encrypt
 
 TAG = "neiroha"
@@ -78,12 +79,37 @@ def check_allowed_hosts(app_configs: Sequence[AppConfig] | None, **kwargs: Any) 
 
 
 @register(TAG)
+def check_shared_state(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    if settings.REDIS_URL and "sqlite3" in settings.DATABASES["default"]["ENGINE"]:
+        message = "NEIROHA_REDIS_URL lets several processes run, and all of them write into one SQLite file."
+        hint = (
+            "That works for a few processes on one machine, with the data folder on its own disk: for more of them, or"
+            " more machines, set NEIROHA_DATABASE_URL."
+        )
+        return [Warning(message, hint=hint, id="neiroha.W003")]
+    return []
+
+
+@register(TAG)
 def check_data_folder(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     data = Path(settings.DATA_DIR)
     static = [Path(folder) for folder in (settings.STATIC_ROOT, *settings.STATICFILES_DIRS) if folder]
     if any(data.is_relative_to(folder.resolve()) or folder.resolve() == data for folder in static):
         message = f"The data folder {data} lies among the static files, which everyone may read."
         return [Error(message, hint="Set NEIROHA_DATA_DIR to a folder elsewhere.", id="neiroha.E005")]
+    return []
+
+
+@register(TAG, deploy=True)
+def check_file_storage(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Asks the service, so it belongs to no ordinary start; `serve` says what it finds, and starts."""
+    if isinstance(private_storage(), LocalFiles):
+        return []
+    try:
+        private_storage().prove()
+    except OSError as error:
+        hint = "Look at the variables NEIROHA_S3_…, and whether the key may list, read, write and delete in the bucket."
+        return [Error(translated(error).message, hint=hint, id="neiroha.E010")]
     return []
 
 

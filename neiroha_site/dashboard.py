@@ -80,7 +80,7 @@ def _warnings(providers: list[dict[str, Any]]) -> list[dict[str, str]]:
 
 def _queue_now() -> dict[str, Any]:
     async def look(engine: Engine) -> QueueSnapshot:
-        return engine.queue.snapshot()
+        return await engine.queue.snapshot()
 
     snapshot = ask_engine(look)
     return {

@@ -1,28 +1,30 @@
-"""One server for each data folder, whose queue and runner count on being alone; with Redis, any number."""
+"""One server for each data folder, unless all of them share their work through Redis: a server alone keeps its queue
+and its throttles in memory."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
 from django.core.management.base import CommandError
 
-LOCK_NAME = "server.lock"
+LOCK_NAME, START_LOCK_NAME = "server.lock", "start.lock"
 
 
 class DataFolderLock:
     """Held from entering to leaving; the system gives it back when the process dies, however that happens.
 
-    `shared`: beside others that share it, which is for servers with one Redis; never beside one that is alone.
-    CommandError when the folder can't be written to, or while another process holds its lock.
+    Any number hold it `shared`, or one alone. CommandError when the folder can't be written to, or while others hold
+    its lock in a way that this one can't be beside.
     """
 
     def __init__(self, folder: Path, *, shared: bool = False) -> None:
-        self.folder = folder
-        self.shared = shared
+        self.folder, self.shared = folder, shared
         self._file: IO[str] | None = None
 
     def __enter__(self) -> Self:
@@ -36,7 +38,8 @@ class DataFolderLock:
             named = f" (process {owner})" if owner.isdigit() else ""
             raise CommandError(
                 f"Another Neiroha server{named} runs on the data folder {self.folder}."
-                " Stop it, or give this one a folder of its own with NEIROHA_DATA_DIR."
+                " Stop it, give this one a folder of its own with NEIROHA_DATA_DIR, or let both share their work"
+                " through NEIROHA_REDIS_URL."
             ) from error
         except OSError as error:
             file.close()
@@ -66,6 +69,14 @@ class DataFolderLock:
             ) from error
 
 
+@contextmanager
+def one_at_a_time(folder: Path) -> Iterator[None]:
+    """Waits for whoever else is between entering and leaving."""
+    with open(folder / START_LOCK_NAME, "a+", encoding="ascii", opener=_open_for_owner) as file:
+        _wait_for(file.fileno())
+        yield
+
+
 def _open_for_owner(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
@@ -74,13 +85,20 @@ if sys.platform == "win32":
     import msvcrt
 
     def _lock(descriptor: int, *, shared: bool) -> None:
-        if shared:  # Windows has no such lock
-            return
-        # A byte far behind the text: Windows lets nobody read what is locked.
-        os.lseek(descriptor, 1 << 20, os.SEEK_SET)
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        # Windows knows no shared lock of this kind: those who share don't hold any.
+        if not shared:
+            # A byte far behind the text: Windows lets nobody read what is locked.
+            os.lseek(descriptor, 1 << 20, os.SEEK_SET)
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+
+    def _wait_for(descriptor: int) -> None:
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_LOCK, 1)
 else:
     import fcntl
 
     def _lock(descriptor: int, *, shared: bool) -> None:
         fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+
+    def _wait_for(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)

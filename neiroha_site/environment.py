@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from cryptography.fernet import Fernet
@@ -24,6 +26,14 @@ def env_bool(name: str, default: bool = False) -> bool:
     if value.strip().lower() in _TRUE | _FALSE:
         return value.strip().lower() in _TRUE
     raise ImproperlyConfigured(f"{name} must be true or false, not {value!r}.")
+
+
+def env_choice(name: str, choices: Sequence[str]) -> str:
+    """One of them; the first where nothing is set."""
+    value = env_text(name).lower() or choices[0]
+    if value not in choices:
+        raise ImproperlyConfigured(f"{name} must be {' or '.join(choices)}, not {value!r}.")
+    return value
 
 
 def env_int(name: str, minimum: int, maximum: int) -> int | None:
@@ -50,6 +60,23 @@ def env_secret(name: str) -> str:
         return Path(file_name).read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise ImproperlyConfigured(f"{name}_FILE: can't read {file_name}: {error}") from error
+
+
+def wants_tracing(wish: str, *endpoints: str) -> bool:
+    """Whether traces are exported: as `wish` says, or where there are an endpoint to send them to and the packages."""
+    if wish == "false" or (wish == "auto" and not any(endpoints)):
+        return False
+    installed = all(map(_is_there, ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http")))
+    if wish == "true" and not installed:
+        raise ImproperlyConfigured("NEIROHA_OTEL needs the extra [telemetry]: pip install 'neiroha[telemetry]'.")
+    return installed
+
+
+def _is_there(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def kept_secret(path: Path, make: str) -> str:

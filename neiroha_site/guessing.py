@@ -22,6 +22,8 @@ FIRST_PAUSE = 60.0
 LONGEST_PAUSE = 15 * 60.0
 # After this long without another failure, all is forgotten.
 MEMORY = timedelta(hours=1)
+# At one attempt.
+MOST_FORGOTTEN = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ def attempt(counters: Iterable[Counter]) -> Attempt:
     for _counter, row in rows:
         row.count, row.last_at = row.count + 1, now
         row.save()
-    FailedSignIns.objects.filter(last_at__lt=now - MEMORY).delete()
+    _forget(now)
     pause = max(pause_after(row.count, counter.free) for counter, row in rows)
     return Attempt(pause=pause, at=now, counted=counted)
 
@@ -96,6 +98,12 @@ def forgive(right: Attempt, *, wholly: Counter) -> None:
         row.count = 0 if counter == wholly else max(row.count - 1, 0)
         row.last_at = before if row.last_at == right.at else row.last_at
         row.save()
+
+
+def _forget(now: datetime) -> None:
+    """Rows that somebody else counts in at this moment are left: two who waited for each other's would both fail."""
+    old = FailedSignIns.objects.select_for_update(skip_locked=True).filter(last_at__lt=now - MEMORY)
+    FailedSignIns.objects.filter(pk__in=list(old.values_list("pk", flat=True)[:MOST_FORGOTTEN])).delete()
 
 
 def unlock(counters: Iterable[Counter]) -> int:

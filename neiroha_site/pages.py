@@ -98,8 +98,9 @@ def cancel(request: HttpRequest) -> HttpResponse:
 
     async def end(engine: Engine) -> int:
         own_only = asked == "mine" or not any_right
-        tickets = [one for one in _open_tickets(engine.queue.snapshot()) if one.user_id == user_id or not own_only]
-        return sum(engine.queue.cancel(one.id) for one in tickets if asked in ("mine", "all", str(one.id)))
+        snapshot = await engine.queue.snapshot()
+        tickets = [one for one in _open_tickets(snapshot) if one.user_id == user_id or not own_only]
+        return sum([await engine.queue.cancel(one.id) for one in tickets if asked in ("mine", "all", str(one.id))])
 
     if count := ask_engine(end):
         text = ngettext("%d request was cancelled.", "%d requests were cancelled.", count)
@@ -141,7 +142,7 @@ def retry(request: HttpRequest) -> HttpResponse:
 
 
 async def _look(engine: Engine) -> tuple[QueueSnapshot, float]:
-    return engine.queue.snapshot(), engine.queue.clock.monotonic()
+    return await engine.queue.snapshot(), engine.queue.clock.monotonic()
 
 
 def _ticket(ticket: Ticket) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 from uvicorn.lifespan.on import LifespanOn
 
+from api.monitoring.readiness import readiness
 from neiroha_site.listening import BACKLOG, close
 
 if TYPE_CHECKING:
@@ -36,12 +37,12 @@ def run_uvicorn(application: Application, sockets: list[socket.socket], announce
     Running answers have GRACE_SECONDS to finish; another SIGINT ends them at once.
     """
     server = _Server(_configuration(application), announcement, say)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(server.serve(sockets))
     return INTERRUPTED if server.interrupted else 0
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     try:
         import uvloop
     except ImportError:
@@ -107,6 +108,7 @@ class _Server(uvicorn.Server):
             self.interrupted = True
             self._loop.call_soon_threadsafe(self._end_answers)
         self.should_exit = True
+        readiness.stop()
 
     def _end_answers(self) -> None:
         """The application sees its clients leave, and cleans up as it does then."""

@@ -12,8 +12,17 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.csp import CSP
 from django.utils.translation import gettext_lazy as _
 
-from neiroha_site import addresses
-from neiroha_site.environment import env_bool, env_int, env_list, env_secret, env_text, kept_secret
+from neiroha_site import addresses, file_storage
+from neiroha_site.environment import (
+    env_bool,
+    env_choice,
+    env_int,
+    env_list,
+    env_secret,
+    env_text,
+    kept_secret,
+    wants_tracing,
+)
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VERSION = "0.1.0"
@@ -113,6 +122,7 @@ MIDDLEWARE = [
     "neiroha_site.preferences.PreferencesMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "neiroha_site.storage_pages.StorageMiddleware",
 ]
 
 ROOT_URLCONF = "neiroha_site.urls"
@@ -122,7 +132,7 @@ ASGI_APPLICATION = "neiroha_site.asgi.application"
 REDIS_URL = addresses.redis(_redis) if (_redis := env_secret("NEIROHA_REDIS_URL")) else ""
 CHANNEL_LAYERS: dict[str, dict[str, Any]] = {
     "default": (
-        {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": {"hosts": [REDIS_URL]}}
+        {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": addresses.redis_layer(REDIS_URL)}
         if REDIS_URL
         else {"BACKEND": "channels.layers.InMemoryChannelLayer"}
     )
@@ -133,6 +143,12 @@ CACHES = {
         if REDIS_URL
         else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
     )
+}
+
+# The pages' own files are found by the server itself (see neiroha_site.static_files).
+STORAGES: dict[str, dict[str, Any]] = {
+    "default": file_storage.from_environment(),
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
 
 TEMPLATES = [
@@ -220,20 +236,35 @@ API_MIDDLEWARE = [
     "api.middleware.ApiCorsMiddleware",
 ]
 
+LOG_FORMAT = env_choice("NEIROHA_LOG_FORMAT", ("text", "json"))
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "formatters": {"text": {"()": "providers.logs.TextFormatter"}, "json": {"()": "providers.logs.JsonFormatter"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
     "root": {"handlers": ["console"], "level": "INFO"},
     "loggers": {
+        # Django's own handler would write its lines once more while debugging, as text.
+        "django": {"handlers": [], "level": "INFO"},
         "httpx": {"level": "WARNING"},
+        "botocore": {"level": "WARNING"},
         "uvicorn.access": {"level": "WARNING"},
+        # A line for each slice says nothing.
+        "celery": {"level": "WARNING"},
         "django.request": {"level": "ERROR"},
         # Anybody can send any Host, as long as it likes; the answer says what is wrong.
         "django.security.DisallowedHost": {"handlers": [], "propagate": False},
     },
 }
+
+# Traces, where they are wanted; everything else about them is said by OpenTelemetry's own variables.
+OTEL = wants_tracing(
+    env_choice("NEIROHA_OTEL", ("auto", "true", "false")),
+    env_text("OTEL_EXPORTER_OTLP_ENDPOINT"),
+    env_text("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"),
+)
+# Hosts of providers that are told which trace they are called in. None: a trace ends where others' machines begin.
+OTEL_PROPAGATE_TO = [host.lower() for host in env_list("NEIROHA_OTEL_PROPAGATE_TO")]
 
 UNFOLD = {
     "SITE_TITLE": "Neiroha",

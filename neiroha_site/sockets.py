@@ -26,7 +26,7 @@ class QueueLive(LivePage):
     async def connect(self) -> None:
         self._seen = -1
         self._engine = current_engine()
-        self._snapshot = self._engine.queue.snapshot()
+        self._snapshot = await self._engine.queue.snapshot()
         await super().connect()
 
     async def changed(self) -> None:
@@ -35,7 +35,8 @@ class QueueLive(LivePage):
         while True:
             queue = self._engine.queue
             if queue.changes != self._seen or (queue.busy and loop.time() - since >= TICK_SECONDS):
-                self._seen, self._snapshot = queue.changes, queue.snapshot()
+                self._seen = queue.changes
+                self._snapshot = await queue.snapshot()
                 return
             await asyncio.sleep(LOOK_SECONDS)
 

@@ -11,11 +11,9 @@ QuerySet.update() send no signal: call `close_account` after them.
 
 from __future__ import annotations
 
-import asyncio
 from functools import partial
 from typing import Any
 
-from channels.layers import get_channel_layer
 from django.contrib.auth import SESSION_KEY
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
@@ -23,7 +21,7 @@ from django.db import transaction
 from django.db.models.signals import post_delete, post_save, pre_save
 from django.utils import timezone
 
-from providers.engine import serving_loops
+from providers.broadcast import send_from_thread
 
 
 def account_group(user_id: int) -> str:
@@ -62,10 +60,4 @@ def _end(user_id: int) -> None:
     for session in Session.objects.filter(expire_date__gt=timezone.now()).iterator():
         if session.get_decoded().get(SESSION_KEY) == str(user_id):
             session.delete()
-    _tell(user_id)
-
-
-def _tell(user_id: int) -> None:
-    layer = get_channel_layer()
-    for loop in serving_loops():
-        asyncio.run_coroutine_threadsafe(layer.group_send(account_group(user_id), {"type": "account.closed"}), loop)
+    send_from_thread(account_group(user_id), {"type": "account.closed"})

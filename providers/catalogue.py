@@ -106,13 +106,17 @@ def _keep_health(provider_id: int, health: Health, latency_ms: int) -> None:
         "key_accepted": health.key_accepted,
         "right_kind": health.right_kind,
         "model_loaded": health.model_loaded,
-        "admin_url": health.admin_url if health.admin_url.startswith(("http://", "https://")) else "",
+        "admin_url": health.admin_url if _is_link(health.admin_url) else "",
     }
     HealthReport.objects.update_or_create(provider_id=provider_id, defaults=found)
 
 
+def _is_link(url: str) -> bool:
+    return url.startswith(("http://", "https://")) and len(url) <= 500
+
+
 def _store(provider_id: int, models: list[Model], voices: list[Voice]) -> Fetched:
-    model_rows = [CatalogueModel(provider_id=provider_id, external_id=one.id, name=one.name) for one in models]
+    model_rows = [CatalogueModel(provider_id=provider_id, external_id=one.id, name=one.name[:200]) for one in models]
     voice_rows = [_voice_row(provider_id, one) for one in voices]
     with transaction.atomic():
         vanished = _replace(CatalogueModel, provider_id, model_rows, ["name"])

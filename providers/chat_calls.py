@@ -60,7 +60,7 @@ def waiting_for(made_for: str) -> Waiting | None:
     """From a thread: what such a call waits for in the queue, if it does."""
 
     async def work(engine: Engine) -> Waiting | None:
-        waiting = engine.chat_queue.snapshot().waiting
+        waiting = (await engine.chat_queue.snapshot()).waiting
         return next((one for one in waiting if one.ticket.made_for == made_for), None)
 
     return ask_engine(work)

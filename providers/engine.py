@@ -9,14 +9,24 @@ from concurrent.futures import ThreadPoolExecutor
 from weakref import WeakKeyDictionary
 
 from asgiref.sync import async_to_sync
+from django.conf import settings
 
 from providers import adapters
 from providers.adapters.base import Adapter
 from providers.errors import ProviderUnavailable
 from providers.http import make_client
 from providers.ledger import DatabaseLedger
-from providers.queue import SpeechQueue
+from providers.queue import SharedQueue, SpeechQueue, UsageLedger
 from providers.speech import ProviderConfig
+
+
+def make_queue(name: str, ledger: UsageLedger) -> SharedQueue:
+    """In memory, or in Redis for all processes; there its keys begin with its name."""
+    if not settings.REDIS_URL:
+        return SpeechQueue(ledger=ledger)
+    from providers.redis_queue import RedisQueue
+
+    return RedisQueue(settings.REDIS_URL, name, ledger, secret=settings.SECRET_KEY.encode())
 
 
 class Engine:
@@ -24,9 +34,9 @@ class Engine:
 
     def __init__(self) -> None:
         self.ledger = DatabaseLedger()
-        self.queue = SpeechQueue(ledger=self.ledger)
+        self.queue = make_queue("neiroha:queue", self.ledger)
         # The chat model's own: what waits for it is no speech.
-        self.chat_queue = SpeechQueue(ledger=self.ledger)
+        self.chat_queue = make_queue("neiroha:chat", self.ledger)
         self.client = make_client()
         self._codec_threads = ThreadPoolExecutor(max_workers=(os.cpu_count() or 2) + 1, thread_name_prefix="codec")
         self._adapters: dict[int, Adapter] = {}
@@ -70,8 +80,8 @@ class Engine:
     async def close(self) -> None:
         self.keep_adapters(())
         await asyncio.gather(*self._closing, return_exceptions=True)
-        self.queue.close()
-        self.chat_queue.close()
+        await self.queue.close()
+        await self.chat_queue.close()
         await self.client.aclose()
         self._codec_threads.shutdown(wait=False, cancel_futures=True)
 

@@ -11,6 +11,8 @@ SpeechError                     500  the base; never raised itself
 │   ├── QueueTimeout            503  the deadline passed while waiting
 │   ├── ProviderResting         503  the provider asked for a pause, or cools down after failures
 │   ├── QueueCancelled          503  somebody cancelled it
+│   ├── QueueUnreachable        503  the Redis that holds the shared queue does not answer
+│   ├── PlaceLost               503  this process was away so long that others have its place; trying again helps
 │   └── DailyBudgetSpent        429  today's requests or tokens are used up
 └── ProviderError               500  the provider failed
     ├── ProviderUnavailable     500  it is not installed, not configured or switched off
@@ -88,6 +90,14 @@ class ProviderResting(QueueError):
 class QueueCancelled(QueueError):
     code = "cancelled"
     permanent = True
+
+
+class QueueUnreachable(QueueError):
+    code = "queue_unreachable"
+
+
+class PlaceLost(QueueError):
+    code = "place_lost"
 
 
 class DailyBudgetSpent(QueueError):

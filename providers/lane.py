@@ -7,9 +7,10 @@ from zoneinfo import ZoneInfo
 
 from providers.clock import Clock, Timer
 from providers.errors import QueueError
+from providers.expectations import Standing, expectations
 from providers.limits import Breaker, Cost, DayBudget, MinuteWindow, StoredUsage
 from providers.speech import ProviderConfig
-from providers.tickets import Reason, Ticket, Waiting, budget_spent
+from providers.tickets import Ticket, Waiting, budget_spent
 
 BATCH_TURN = 4
 # A guess until the first call has ended.
@@ -119,20 +120,12 @@ class Lane:
 
     def expectations(self) -> Iterator[Waiting]:
         """Who waits, in the order of their turns."""
-        limit = 1 if self.breaker.probing else self.provider.max_concurrency
-        minute, rest, now = self.provider.requests_per_minute, self.rest(), self._clock.monotonic()
-        today, tomorrow = self._clock.today(self._zone), self._clock.seconds_until_tomorrow(self._zone)
-        for place, ticket in enumerate(self.waiting(), start=1):
-            by_rate = (place - 1) * 60.0 / minute if minute else 0.0
-            by_requests, by_tokens = self._minute.waits(ticket.cost, self.provider, now)
-            waits = {
-                Reason.REST if rest else Reason.PLACE: rest + place * self._typical / limit,
-                Reason.REQUESTS: max(by_requests, by_rate),
-                Reason.TOKENS: by_tokens,
-                Reason.DAY: 0.0 if self._day.allows(ticket.day, self.provider, today) else tomorrow,
-            }
-            reason = max(waits, key=waits.__getitem__)
-            yield Waiting(ticket, waits[reason], reason)
+        standing = Standing(self.provider, self._minute, self._day, self.rest(), self._at_once, self._typical)
+        return expectations(self.waiting(), standing, self._clock)
+
+    @property
+    def _at_once(self) -> int:
+        return 1 if self.breaker.probing else self.provider.max_concurrency
 
     @property
     def _zone(self) -> ZoneInfo:
@@ -142,7 +135,7 @@ class Lane:
         return self._batch if ticket.priority else self._interactive
 
     def _has_room(self) -> bool:
-        return len(self.running) < (1 if self.breaker.probing else self.provider.max_concurrency)
+        return len(self.running) < self._at_once
 
     def _wait_for(self, ticket: Ticket) -> float:
         now = self._clock.monotonic()

@@ -1,7 +1,7 @@
 """The shared queue: nobody speaks through a provider without a slot of it.
 
-In memory, for one event loop. Callers depend on `slot`, `cancel` and `snapshot` only, so that a queue shared by
-several processes can take its place. First come, first served within a priority; interactive before batch, but after
+`SharedQueue` is what callers depend on: `SpeechQueue` is in memory, for one event loop; redis_queue.py is shared by
+several processes. First come, first served within a priority; interactive before batch, but after
 `BATCH_TURN` interactive starts in a row a waiting batch request has its turn. Whoever is first waits for a place, for
 the provider's minute to have room, and for its pauses to end; nobody overtakes.
 """
@@ -11,27 +11,31 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
 from typing import Protocol
 
 from providers.clock import Clock
-from providers.errors import (
-    OverDailyBudget,
-    ProviderError,
-    QueueCancelled,
-    QueueError,
-    QueueFull,
-    QueueTimeout,
-    SpeechError,
-    UpstreamBusy,
-)
+from providers.errors import ProviderError, QueueError, SpeechError, UpstreamBusy
 from providers.lane import Lane
 from providers.limits import NOTHING, Cost, StoredUsage
 from providers.speech import ProviderConfig
-from providers.tickets import Priority, Reason, Ticket, Waiting, budget_spent, resting
+from providers.tickets import (
+    RECENT_TICKETS,
+    Priority,
+    QueueRules,
+    Reason,
+    Ticket,
+    Waiting,
+    budget_spent,
+    cancelled,
+    queue_full,
+    refuse_over_a_day,
+    resting,
+    too_late,
+)
 
 __all__ = [
     "NOTHING",
@@ -40,25 +44,12 @@ __all__ = [
     "QueueRules",
     "QueueSnapshot",
     "Reason",
+    "SharedQueue",
     "SpeechQueue",
     "Ticket",
     "UsageLedger",
     "Waiting",
 ]
-
-RECENT_TICKETS = 200
-
-
-@dataclass(frozen=True, slots=True)
-class QueueRules:
-    """How long a line may grow and how long (seconds) one may stand in it; None waits for ever.
-
-    Speech that has `begun` waits, rather than being broken off, while its provider rests.
-    """
-
-    max_waiting: int = 1000
-    deadline: float | None = 25.0
-    begun: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +77,60 @@ class UsageLedger(Protocol):
     def note(self, provider: ProviderConfig, cost: Cost, at: datetime) -> None: ...
 
 
+class SharedQueue(Protocol):
+    @property
+    def clock(self) -> Clock: ...
+
+    @property
+    def changes(self) -> int:
+        """Grows whenever somebody enters, starts or ends."""
+        ...
+
+    @property
+    def busy(self) -> bool:
+        """Whether anybody runs, waits or rests."""
+        ...
+
+    def slot(
+        self,
+        provider: ProviderConfig,
+        cost: Cost,
+        *,
+        priority: Priority = Priority.INTERACTIVE,
+        source: str = "",
+        rules: QueueRules | None = None,
+        day: Cost | None = None,
+        user_id: int | None = None,
+        stop: Callable[[], object] | None = None,
+        made_for: str = "",
+    ) -> AbstractAsyncContextManager[Ticket]:
+        """Wait for a place at the provider and hold it. Raises OverDailyBudget or a QueueError instead of a place.
+
+        `day` is charged to the day's budget, where that is not the `cost`: the first piece of a long text pays for all
+        of it, so that no text stops in the middle; `give_back` returns what was not used after all.
+        How the block ends is what the provider did: a ProviderError that may pass counts towards its cooling down.
+        """
+        ...
+
+    def give_back(self, provider: ProviderConfig, cost: Cost) -> None:
+        """Return what was charged to the day's budget and not used."""
+        ...
+
+    async def cancel(self, ticket_id: int) -> bool:
+        """End the wait of a ticket, or stop what runs under it. False when there is nothing to end under this id."""
+        ...
+
+    async def snapshot(self) -> QueueSnapshot: ...
+
+    async def close(self) -> None:
+        """Give back what is held; for when nothing waits any more."""
+        ...
+
+
 class SpeechQueue:
     def __init__(self, clock: Clock | None = None, ledger: UsageLedger | None = None) -> None:
         self.clock = clock or Clock()
         self.changes = 0
-        """Grows whenever somebody enters, starts or ends."""
         self._ledger = ledger
         self._lanes: dict[int, Lane] = {}
         self._loading: dict[int, asyncio.Task[StoredUsage]] = {}
@@ -111,12 +151,6 @@ class SpeechQueue:
         stop: Callable[[], object] | None = None,
         made_for: str = "",
     ) -> AsyncIterator[Ticket]:
-        """Wait for a place at the provider and hold it. Raises OverDailyBudget or a QueueError instead of a place.
-
-        `day` is charged to the day's budget, where that is not the `cost`: the first piece of a long text pays for all
-        of it, so that no text stops in the middle; `give_back` returns what was not used after all.
-        How the block ends is what the provider did: a ProviderError that may pass counts towards its cooling down.
-        """
         lane = self._lanes.get(provider.id) or await self._open_lane(provider)
         lane.configure(provider)
         rules = rules or QueueRules()
@@ -146,34 +180,30 @@ class SpeechQueue:
             raise
 
     def give_back(self, provider: ProviderConfig, cost: Cost) -> None:
-        """Return what was charged to the day's budget and not used."""
         if lane := self._lanes.get(provider.id):
             lane.give_back(cost)
 
-    def cancel(self, ticket_id: int) -> bool:
-        """End the wait of a ticket, or stop what runs under it. False when there is nothing to end under this id."""
+    async def cancel(self, ticket_id: int) -> bool:
         for lane in self._lanes.values():
             if running := lane.running.get(ticket_id):
                 return _stop(running)
             for ticket in lane.waiting():
                 if ticket.id == ticket_id:
-                    return lane.refuse(ticket, QueueCancelled("This request was cancelled while it waited."))
+                    return lane.refuse(ticket, cancelled())
         return False
 
     @property
     def busy(self) -> bool:
-        """Whether anybody runs, waits or rests."""
         return any(lane.running or lane.waiting_count() or lane.rest() for lane in self._lanes.values())
 
-    def snapshot(self) -> QueueSnapshot:
+    async def snapshot(self) -> QueueSnapshot:
         lanes = self._lanes.values()
         running = [ticket for lane in lanes for ticket in lane.running.values()]
         waiting = [one for lane in lanes for one in lane.expectations()]
         resting = [Resting(lane.provider, lane.rest(), lane.cooling()) for lane in lanes if lane.rest()]
         return QueueSnapshot(tuple(running), tuple(waiting), tuple(self._recent), tuple(resting))
 
-    def close(self) -> None:
-        """Stop the timers; for when nothing waits any more."""
+    async def close(self) -> None:
         for lane in self._lanes.values():
             lane.close()
 
@@ -205,7 +235,7 @@ class SpeechQueue:
 
     def _refuse_hopeless(self, lane: Lane, ticket: Ticket, rules: QueueRules) -> None:
         provider = ticket.provider
-        self._refuse_over_a_day(ticket)
+        refuse_over_a_day(ticket)
         if ticket.priority is Priority.INTERACTIVE and not lane.day_allows(ticket):
             raise budget_spent(provider)
         rest = lane.rest()
@@ -213,31 +243,14 @@ class SpeechQueue:
         if impatient and (lane.cooling() or rest > (rules.deadline or float("inf"))):
             raise resting(provider, rest)
         if lane.waiting_count() >= rules.max_waiting:
-            message = f"The queue of “{provider.name}” is full ({rules.max_waiting} requests wait). Try again soon."
-            raise QueueFull(message, retry_after=5)
-
-    def _refuse_over_a_day(self, ticket: Ticket) -> None:
-        provider, day = ticket.provider, ticket.day
-        for asked, limit, unit in (
-            (day.tokens, provider.tokens_per_day, "tokens"),
-            (day.requests, provider.requests_per_day, "requests"),
-        ):
-            if limit and asked > limit:
-                raise OverDailyBudget(
-                    f"This text takes about {asked} {unit}; “{provider.name}” may use {limit} a day. Send a shorter"
-                    " one.",
-                    param="input",
-                )
+            raise queue_full(provider, rules)
 
     async def _wait(self, lane: Lane, ticket: Ticket, rules: QueueRules) -> None:
         ticket.turn = asyncio.get_running_loop().create_future()
         lane.enter(ticket)
         deadline = None
         if rules.deadline is not None:
-            late = QueueTimeout(
-                f"“{ticket.provider.name}” had no free place within {rules.deadline:g} seconds. Try again soon.",
-                retry_after=5,
-            )
+            late = too_late(ticket.provider, rules.deadline)
             deadline = self.clock.call_later(rules.deadline, lambda: lane.refuse(ticket, late))
         try:
             await ticket.turn

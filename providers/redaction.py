@@ -1,4 +1,5 @@
-"""What must not reach a caller in a provider's own words: keys, recordings, and places on the provider's disk.
+"""What must not reach a caller in a provider's own words: keys, recordings, and places on the provider's disk; nor the
+log: keys and recordings.
 
 Standard library only. Every pattern takes linear time, since the words may be anybody's.
 """
@@ -24,6 +25,7 @@ _CREDENTIALS = (
 _PARAMETER = re.compile(
     r"\b([\w-]{0,40}(?:key|token|secret|password|signature|sig)=[\"']?)[^\s\"'&<>,;)\]}\[]+", re.IGNORECASE
 )
+_ADDRESS_PASSWORD = re.compile(r"(://[^\s/:@\"'<>]{0,200}:)[^\s/@\"'<>]{1,300}(?=@)")
 _LONG_RUN = re.compile(r"[A-Za-z0-9+/_-]{32,}=*")
 _RANDOM_CHARACTERS = 16
 
@@ -43,14 +45,24 @@ _PATHS = (
 
 def redacted(text: str) -> str:
     """The text with `[key]`, `[data]` or `[path]` in the place of each; words, URLs and their paths stay."""
-    text = _DATA_URL.sub(_DATA, text)
-    text = _PREFIXED_KEY.sub(_KEY, text)
-    for credentials in _CREDENTIALS:
-        text = credentials.sub(_without_credentials, text)
-    text = _PARAMETER.sub(rf"\1{_KEY}", text)
+    text = _without_named_secrets(text)
     for path in _PATHS:
         text = path.sub(_PATH, text)
     return _LONG_RUN.sub(_without_random_part, text)
+
+
+def without_secrets(text: str) -> str:
+    """The text without keys, passwords and recordings; for our own log, where places on our disk are of use."""
+    return _LONG_RUN.sub(_without_random_part, _without_named_secrets(text))
+
+
+def _without_named_secrets(text: str) -> str:
+    text = _DATA_URL.sub(_DATA, text)
+    text = _ADDRESS_PASSWORD.sub(rf"\1{_KEY}", text)
+    text = _PREFIXED_KEY.sub(_KEY, text)
+    for credentials in _CREDENTIALS:
+        text = credentials.sub(_without_credentials, text)
+    return _PARAMETER.sub(rf"\1{_KEY}", text)
 
 
 def _without_credentials(match: re.Match[str]) -> str:

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum, StrEnum
 
-from providers.errors import DailyBudgetSpent, ProviderResting
+from providers.errors import DailyBudgetSpent, OverDailyBudget, ProviderResting, QueueCancelled, QueueFull, QueueTimeout
 from providers.limits import Cost
 from providers.speech import ProviderConfig
+
+RECENT_TICKETS = 200
 
 
 class Priority(IntEnum):
@@ -64,6 +66,18 @@ class Ticket:
 
 
 @dataclass(frozen=True, slots=True)
+class QueueRules:
+    """How long a line may grow and how long (seconds) one may stand in it; None waits for ever.
+
+    Speech that has `begun` waits, rather than being broken off, while its provider rests.
+    """
+
+    max_waiting: int = 1000
+    deadline: float | None = 25.0
+    begun: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Waiting:
     """A waiting ticket, the seconds in which it may expect to start, and what it waits for."""
 
@@ -85,3 +99,32 @@ def resting(provider: ProviderConfig, seconds: float) -> ProviderResting:
         " a pause.",
         retry_after=max(seconds, 1),
     )
+
+
+def cancelled() -> QueueCancelled:
+    return QueueCancelled("This request was cancelled while it waited.")
+
+
+def queue_full(provider: ProviderConfig, rules: QueueRules) -> QueueFull:
+    message = f"The queue of “{provider.name}” is full ({rules.max_waiting} requests wait). Try again soon."
+    return QueueFull(message, retry_after=5)
+
+
+def too_late(provider: ProviderConfig, deadline: float) -> QueueTimeout:
+    return QueueTimeout(
+        f"“{provider.name}” had no free place within {deadline:g} seconds. Try again soon.", retry_after=5
+    )
+
+
+def refuse_over_a_day(ticket: Ticket) -> None:
+    """OverDailyBudget where no day has room for it."""
+    provider, day = ticket.provider, ticket.day
+    for asked, limit, unit in (
+        (day.tokens, provider.tokens_per_day, "tokens"),
+        (day.requests, provider.requests_per_day, "requests"),
+    ):
+        if limit and asked > limit:
+            raise OverDailyBudget(
+                f"This text takes about {asked} {unit}; “{provider.name}” may use {limit} a day. Send a shorter one.",
+                param="input",
+            )

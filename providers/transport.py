@@ -19,6 +19,7 @@ import httpx
 from aiohttp.abc import AbstractResolver, ResolveResult
 from httpx_aiohttp import AiohttpTransport
 
+from providers import tracing
 from providers.egress import AddressRefused, check_address, check_host
 from providers.hops import HOP_HEADER, hop_value
 
@@ -156,6 +157,7 @@ class _Transport(AiohttpTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         request.headers[HOP_HEADER] = hop_value()
+        tracing.propagate(request.url.host, request.headers)
         if request.url.userinfo:
             # httpx has made the header of it; aiohttp refuses to be told twice.
             request.url = request.url.copy_with(username=None, password=None)

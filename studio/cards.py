@@ -12,7 +12,8 @@ from django.utils.translation import gettext as _
 from providers.wording import duration
 from studio.file_names import safe_name
 from studio.models import Take, TakeState
-from studio.runner import Stage, stages
+from studio.runner import stages
+from studio.stages import Stage
 
 _TONES = {TakeState.DONE: "ok", TakeState.FAILED: "bad"}
 MOST_LINES = 200

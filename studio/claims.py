@@ -1,13 +1,16 @@
-"""Which queued takes the runner may begin with."""
+"""Which queued takes the runner may begin with. With a `lease` it is one of several, in other processes."""
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from datetime import timedelta
 
 from django.db import transaction
+from django.db.models import Count
 
 from banks.roster import Speaker
 from providers import adapters
@@ -17,7 +20,7 @@ from providers.queue import Priority
 from providers.speech import ProviderConfig
 from studio.files import quota_spent
 from studio.frozen import FrozenVoice
-from studio.models import MEGABYTE, StudioSettings, Take
+from studio.models import MEGABYTE, StudioSettings, Take, TakeState, leases
 from studio.models.takes import bytes_used
 
 logger = logging.getLogger(__name__)
@@ -25,6 +28,8 @@ logger = logging.getLogger(__name__)
 MOST_INTERACTIVE = 200
 # What waits in a provider's queue at least, beyond what it speaks at once, so that it never idles.
 AHEAD = 4
+# What one of several runners takes of a provider at once: the next one takes what is left.
+CHUNK = 40
 
 
 class TakeUnreadable(SpeechError):
@@ -41,15 +46,32 @@ class Claim:
     error: SpeechError | None = None
 
 
-def interactive() -> list[Claim]:
+def interactive(lease: timedelta | None = None) -> list[Claim]:
     """What somebody waits for: all of it."""
-    queued = Take.objects.queued().filter(priority=Priority.INTERACTIVE).order_by("pk")
-    return _claimed(list(queued.values_list("pk", flat=True)[:MOST_INTERACTIVE]))
+    return _claimed(_interactive, lease)
 
 
-def batch(busy: Mapping[int | None, int]) -> list[Claim]:
-    """Of each provider as much as it has room for: twice what it speaks at once, less those that are `busy` already.
-    First come, first served."""
+def batch(busy: Mapping[int | None, int], lease: timedelta | None = None) -> list[Claim]:
+    """Of each provider as much as it has room for: twice what it speaks at once, less those that are `busy` already,
+    here or, with a lease, anywhere. First come, first served."""
+    return _claimed(lambda: _batch(busy if lease is None else _busy(), lease), lease)
+
+
+def any_waiting() -> bool:
+    return Take.objects.queued().exists()
+
+
+def _interactive() -> list[int]:
+    queued = Take.objects.queued().filter(priority=Priority.INTERACTIVE)
+    return list(leases.unlocked(queued).values_list("pk", flat=True)[:MOST_INTERACTIVE])
+
+
+def _busy() -> dict[int | None, int]:
+    running = Take.objects.filter(state=TakeState.RUNNING, priority=Priority.BATCH).order_by()
+    return dict(running.values_list("provider").annotate(Count("pk")))
+
+
+def _batch(busy: Mapping[int | None, int], lease: timedelta | None) -> list[int]:
     queued = Take.objects.queued().filter(priority=Priority.BATCH)
     limits = dict(Provider.objects.values_list("pk", "max_concurrency"))
     pks: list[int] = []
@@ -57,17 +79,23 @@ def batch(busy: Mapping[int | None, int]) -> list[Claim]:
         at_once = limits.get(provider_id or 0, 1)
         ahead = max(at_once, AHEAD)
         room = at_once + ahead - busy.get(provider_id, 0)
+        most = room if lease is None else min(room, CHUNK)
         # In chunks, since each claim is a transaction.
         if room >= ahead // 4:
-            pks += queued.filter(provider=provider_id).order_by("pk").values_list("pk", flat=True)[:room]
-    return _claimed(pks)
+            pks += leases.unlocked(queued.filter(provider=provider_id)).values_list("pk", flat=True)[:most]
+    return pks
 
 
-def _claimed(pks: Sequence[int]) -> list[Claim]:
-    if not pks:
-        return []
+def _claimed(chosen: Callable[[], Sequence[int]], lease: timedelta | None) -> list[Claim]:
+    # Where rows can be passed over they are locked while they are chosen; elsewhere to look costs no transaction.
+    with transaction.atomic() if leases.can_pass_over() else nullcontext():
+        pks = chosen()
+        return _begun(pks, lease) if pks else []
+
+
+def _begun(pks: Sequence[int], lease: timedelta | None) -> list[Claim]:
     with transaction.atomic():
-        takes = Take.objects.claim(pks)
+        takes = Take.objects.claim(pks, lease)
         config_of = _Configs()
         spent = _over_quota(Counter(take.owner_id for take in takes))
         return [_claim(take, config_of, spent.get(take.owner_id)) for take in takes]

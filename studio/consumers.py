@@ -34,7 +34,8 @@ from studio.models import Project
 from studio.pages.lines import A_PAGE
 from studio.reading import Chapter, chapters_of
 from studio.rows import SENTENCE, may_change, paint, rows, speakers_of, stamp
-from studio.runner import Stage, current_runner
+from studio.runner import current_runner
+from studio.stages import Stage
 from studio.summary import summary
 from studio.timing import overview
 
@@ -110,8 +111,8 @@ class ProjectLive(LivePage):
                 # Nobody tells when a take gets its place in the queue, nor how time goes by.
                 async with asyncio.timeout(LOOK_SECONDS if self._open or self._count else None):
                     await self._news.wait()
-            self._look()
-        self._look()
+            await self._look()
+        await self._look()
         figures = self._figures_due(now())
         self._errand = Errand(
             frozenset(self._dirty), self._structure, figures, self._stages, self._everything, self._seen
@@ -124,12 +125,12 @@ class ProjectLive(LivePage):
         since, pause = now - self._counted_at, READING_SECONDS if self._reading else SUMMARY_SECONDS
         return (self._count and since >= pause) or (self._open and since >= TICK_SECONDS)
 
-    def _look(self) -> None:
+    async def _look(self) -> None:
         """Find lines whose takes stand elsewhere in the queue than before."""
         runner, queue = current_runner(), current_engine().queue
         if runner is None or not (self._open or self._count):
             return
-        before, self._stages = self._stages, runner.stages(self._project_id)
+        before, self._stages = self._stages, await runner.stages(self._project_id)
         if queue.changes == self._queue_seen:
             return
         self._queue_seen = queue.changes

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from django.utils.translation import gettext as _
 
-from providers.audio import Background, Dub, FilmLabel, Part, Slot, Speech, probe_footage, write_dub, write_film
+from banks.storage import private_storage, storage_errors
+from providers.audio import (
+    Background,
+    Cancelled,
+    Dub,
+    FilmLabel,
+    Part,
+    Slot,
+    Speech,
+    probe_footage,
+    write_dub,
+    write_film,
+)
 from studio.export_files import ExportLine, IsCancelled, Progress
 from studio.export_options import ExportOptions, Track, What
-from studio.files import storage_errors
 from studio.fitting import Fit
 from studio.models import Footage, OriginalSound, Project
 
@@ -29,8 +41,14 @@ def write_in_time(
 ) -> float:
     """One file with the lines where they fit, as sound or as a track of the footage; its seconds. BadPart, BadAudio,
     StorageError, Cancelled."""
-    with storage_errors():
-        dub = Dub(_speeches(lines, fits), _background(project), options.loudness, project.name, author)
+
+    def go_on() -> None:
+        progress(0.0)
+        if cancelled():
+            raise Cancelled
+
+    with storage_errors(), _background(project, go_on) as background:
+        dub = Dub(_speeches(lines, fits), background, options.loudness, project.name, author)
         if options.what is What.AUDIO:
             return write_dub(dub, options.target, path, progress=progress, cancelled=cancelled).duration
         label = FilmLabel(
@@ -56,11 +74,18 @@ def _speeches(lines: Sequence[ExportLine], fits: Sequence[Fit]) -> list[Speech]:
     ]
 
 
-def _background(project: Project) -> Background | None:
+@contextmanager
+def _background(project: Project, go_on: Callable[[], None]) -> Iterator[Background | None]:
     footage = Footage.objects.filter(project=project).first()
     if footage is None:
-        return None
-    background = Background(footage.path, probe_footage(footage.path))
+        yield None
+        return
+    with private_storage().local_copy(footage.file.name or "", go_on) as path:
+        yield _used(footage, path)
+
+
+def _used(footage: Footage, path: Path) -> Background:
+    background = Background(path, probe_footage(path))
     match OriginalSound(footage.sound):
         case OriginalSound.OFF:
             return replace(background, gain_db=None)

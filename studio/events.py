@@ -1,22 +1,39 @@
 """What changes in projects, told to the pages that have them open, through the channel layer; and which takes of no
-project changed their state, told to whoever listens on the server's loop.
+project changed their state, told to whoever listens on the servers' loops.
 
-A batch changes many lines in a moment: what comes within FLUSH_SECONDS is one message for each project.
+A batch changes many lines in a moment: what comes within FLUSH_SECONDS is one message for each project. Where several
+processes share the work, takes too are told of through the channel layer, to the loops of all servers.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
+import secrets
 from collections.abc import Callable, Collection, Iterable
 from functools import partial
+from itertools import batched
 from typing import Any, TypedDict
 from weakref import WeakKeyDictionary
 
 from channels.layers import get_channel_layer
+from django.conf import settings
+
+from providers.broadcast import send, send_from_thread
+
+logger = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 0.05
 # A message with more is one for all lines.
 MOST_LINES = 500
+# Groups of the channel layer: the loops of servers, which hear of takes, and those that speak.
+TAKES, SPEAKERS = "takes", "speakers"
+# Before another try to listen where the channel layer does not answer.
+RETRY_SECONDS = 1.0
+# For telling the last of it at the end, while Redis is away.
+CLOSE_SECONDS = 2.0
+# Of this process: what it told comes back to it, too.
+_ORIGIN = secrets.token_hex(8)
 
 
 class ProjectChanged(TypedDict):
@@ -25,6 +42,14 @@ class ProjectChanged(TypedDict):
     type: str
     lines: list[int] | None
     structure: bool
+
+
+class TakesChanged(TypedDict):
+    """They began or ended."""
+
+    type: str
+    takes: list[int]
+    origin: str
 
 
 def group(project_id: int) -> str:
@@ -37,31 +62,49 @@ class Publisher:
     def __init__(self) -> None:
         self._lines: dict[int, set[int]] = {}
         self._structure: set[int] = set()
+        self._takes: set[int] = set()
         self._flushing: asyncio.Task[None] | None = None
 
     def note(self, project_id: int, lines: Iterable[int] = (), *, structure: bool = False) -> None:
         self._lines.setdefault(project_id, set()).update(lines)
         if structure:
             self._structure.add(project_id)
-        if self._flushing is None:
-            self._flushing = asyncio.get_running_loop().create_task(self._flush())
+        self._begin()
+
+    def note_takes(self, takes: Iterable[int]) -> None:
+        """Of no project, for other processes."""
+        self._takes.update(takes)
+        self._begin()
 
     async def close(self) -> None:
+        """Once what was noted is told, where that is soon."""
         if self._flushing is not None:
+            await asyncio.wait([self._flushing], timeout=CLOSE_SECONDS)
             self._flushing.cancel()
             await asyncio.gather(self._flushing, return_exceptions=True)
 
+    def _begin(self) -> None:
+        if self._flushing is None or self._flushing.done():
+            self._flushing = asyncio.get_running_loop().create_task(self._flush())
+
     async def _flush(self) -> None:
-        layer: Any = get_channel_layer()
-        while self._lines:
+        while self._lines or self._takes:
             await asyncio.sleep(FLUSH_SECONDS)
-            lines, structure = self._lines, self._structure
-            self._lines, self._structure = {}, set()
+            lines, structure, takes = self._lines, self._structure, self._takes
+            self._lines, self._structure, self._takes = {}, set(), set()
             for project_id, changed in lines.items():
-                told = sorted(changed) if len(changed) <= MOST_LINES else None
-                message = ProjectChanged(type="project.changed", lines=told, structure=project_id in structure)
-                await layer.group_send(group(project_id), message)
-        self._flushing = None
+                await send(group(project_id), _project_changed(changed, structure=project_id in structure))
+            for some in batched(sorted(takes), MOST_LINES):
+                await send(TAKES, _takes_changed(some))
+
+
+def _project_changed(lines: Collection[int], *, structure: bool) -> ProjectChanged:
+    told = sorted(lines) if len(lines) <= MOST_LINES else None
+    return ProjectChanged(type="project.changed", lines=told, structure=structure)
+
+
+def _takes_changed(takes: Iterable[int]) -> TakesChanged:
+    return TakesChanged(type="takes.changed", takes=sorted(takes), origin=_ORIGIN)
 
 
 _publishers: WeakKeyDictionary[asyncio.AbstractEventLoop, Publisher] = WeakKeyDictionary()
@@ -78,10 +121,38 @@ async def close_publisher() -> None:
 
 
 def announce(project_id: int, lines: Collection[int] = (), *, structure: bool = False) -> None:
-    """From a thread. Where no server runs nobody listens."""
-    for loop, publisher in list(_publishers.items()):
-        if loop.is_running():
-            loop.call_soon_threadsafe(partial(publisher.note, project_id, lines, structure=structure))
+    """From a thread."""
+    running = [(loop, publisher) for loop, publisher in list(_publishers.items()) if loop.is_running()]
+    for loop, publisher in running:
+        loop.call_soon_threadsafe(partial(publisher.note, project_id, lines, structure=structure))
+    if not running:
+        send_from_thread(group(project_id), _project_changed(lines, structure=structure))
+
+
+async def hear(name: str, told: Callable[[Any], None], ready: Callable[[], None] | None = None) -> None:
+    """Have `told` called with each message to a group of the channel layer, until cancelled; `ready` is called once it
+    hears."""
+    layer: Any = get_channel_layer()
+    while True:
+        try:
+            channel = await layer.new_channel()
+            await layer.group_add(name, channel)
+            if ready:
+                ready()
+            try:
+                while True:
+                    told(await layer.receive(channel))
+            finally:
+                await layer.group_discard(name, channel)
+        except Exception:
+            logger.exception("Other processes can't be heard; the next try is in %d seconds.", RETRY_SECONDS)
+            await asyncio.sleep(RETRY_SECONDS)
+
+
+async def tell_speakers() -> None:
+    """That there is something new to speak, or something that is not wanted any more."""
+    layer: Any = get_channel_layer()
+    await layer.group_send(SPEAKERS, {"type": "work.changed"})
 
 
 # Takes of no project.
@@ -98,12 +169,32 @@ def listen(told: Callable[[Collection[int]], None]) -> Callable[[], None]:
 
 def tell(takes: Collection[int]) -> None:
     """On the loop."""
-    for told in list(_listeners.get(asyncio.get_running_loop(), ())):
-        told(takes)
+    _tell_here(takes)
+    publisher = _publishers.get(asyncio.get_running_loop())
+    if settings.REDIS_URL and publisher is not None:
+        publisher.note_takes(takes)
 
 
 def announce_takes(takes: Collection[int]) -> None:
-    """From a thread. Where no server runs nobody listens."""
+    """From a thread."""
     for loop in list(_listeners):
         if loop.is_running():
-            loop.call_soon_threadsafe(tell, takes)
+            loop.call_soon_threadsafe(_tell_here, takes)
+    if settings.REDIS_URL and takes:
+        send_from_thread(TAKES, _takes_changed(takes))
+
+
+async def hear_others() -> None:
+    """Tell on this loop what other processes told of takes, until cancelled. Nobody is there without Redis."""
+
+    def told(message: TakesChanged) -> None:
+        if message["origin"] != _ORIGIN:
+            _tell_here(message["takes"])
+
+    if settings.REDIS_URL:
+        await hear(TAKES, told)
+
+
+def _tell_here(takes: Collection[int]) -> None:
+    for told in list(_listeners.get(asyncio.get_running_loop(), ())):
+        told(takes)

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from zipfile import ZIP_STORED, ZipFile
 
+from banks.storage import storage_errors
 from providers.audio import LOUDNESS, Stage, Target, Watch
 from providers.errors import InvalidRequest
 from providers.whole_files import whole_file
 from studio.export_files import ExportLine, Gaps, IsCancelled, Progress, write_merged
 from studio.file_names import safe_name
-from studio.files import storage_errors
 
 _LEAST_DIGITS = 2
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
+from banks.storage import storage_errors
 from providers.audio import (
     LOUDNESS,
     BadPart,
@@ -36,7 +37,6 @@ from providers.errors import InvalidRequest
 from providers.speech import PCM_SAMPLE_RATE, AudioFormat
 from providers.whole_files import whole_file
 from studio.file_names import safe_name
-from studio.files import storage_errors
 from studio.subtitles import WRITERS, Cue
 
 GAP, CHAPTER_GAP = 0.4, 1.5

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from banks.storage import private_storage
+from django.db import DatabaseError
+
+from banks.storage import StoredFile, private_storage, storage_errors
 from providers.audio import Cancelled
 from providers.database import in_database
 from providers.errors import SpeechError
@@ -45,9 +47,14 @@ class ExportBroken(SpeechError):
 class Exporter:
     """Belongs to one event loop; what `close` interrupts is made anew by the next server."""
 
-    def __init__(self) -> None:
+    def __init__(self, lease: timedelta | None = None) -> None:
+        self._lease = lease
         self._awake = asyncio.Event()
-        self._closing = threading.Event()
+        self._making: Export | None = None
+        self._stop = threading.Event()
+        """Of what is made."""
+        self._leaving = False
+        self.busy = False
         self._task: asyncio.Task[None] | None = None
 
     def open(self) -> None:
@@ -56,8 +63,22 @@ class Exporter:
     def wake(self) -> None:
         self._awake.set()
 
+    def leave(self) -> None:
+        """Begin with none any more."""
+        self._leaving = True
+
+    def held(self) -> dict[int, str]:
+        """The claim of what is made, by primary key."""
+        return {self._making.pk: self._making.claim} if self._making else {}
+
+    def give_up(self, pks: Collection[int]) -> None:
+        """What is not wanted any more, or made by somebody else."""
+        if self._making and self._making.pk in pks:
+            self._stop.set()
+
     async def close(self) -> None:
-        self._closing.set()
+        self._leaving = True
+        self._stop.set()
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -66,14 +87,27 @@ class Exporter:
         while True:
             self._awake.clear()
             try:
-                while (export := await in_database(Export.objects.claim_next)) is not None:
-                    await in_database(make, export, self._closing)
+                while not self._leaving and await self._make_next():
+                    continue
             except Exception:
                 # Whatever it was, the next export may be made.
                 logger.exception("An export could not be made; the next try is in %d seconds.", POLL_SECONDS)
             with suppress(TimeoutError):
                 async with asyncio.timeout(POLL_SECONDS):
                     await self._awake.wait()
+
+    async def _make_next(self) -> bool:
+        """Whether there was one."""
+        self.busy = True
+        try:
+            self._making = await in_database(Export.objects.claim_next, self._lease)
+            if self._making is None:
+                return False
+            self._stop = threading.Event()
+            await in_database(make, self._making, self._stop)
+            return True
+        finally:
+            self.busy, self._making = False, None
 
 
 class _Watch:
@@ -87,8 +121,10 @@ class _Watch:
         now = time.monotonic()
         if now - self._noted >= NOTE_SECONDS:
             self._noted = now
-            running = Export.objects.filter(pk=self._export.pk, state=TakeState.RUNNING)
-            self._unwanted = running.update(progress=min(max(fraction, 0.0), 1.0)) != 1
+            try:
+                self._unwanted = self._export.ours().update(progress=min(max(fraction, 0.0), 1.0)) != 1
+            except DatabaseError:
+                logger.exception("How far export %d is could not be written.", self._export.pk)
 
     def measuring(self, fraction: float) -> None:
         self.progress(_MEASURED * fraction)
@@ -99,23 +135,29 @@ class _Watch:
     def cancelled(self) -> bool:
         return self._unwanted or self._closing.is_set()
 
+    def go_on(self) -> None:
+        """While files are fetched. Cancelled."""
+        self.progress(0.0)
+        if self.cancelled():
+            raise Cancelled
+
 
 def make(export: Export, closing: threading.Event) -> None:
     """Make a running export to its end; where the server is `closing`, the next one does it from the beginning."""
     options = ExportOptions.read(export.options_json)
-    name = f"{secrets.token_hex(16)}.{options.format}"
-    path = files.folder(files.EXPORTS) / name
+    name = files.new_name(files.EXPORTS, options.format)
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        duration = _written(export, options, path, _Watch(export, closing))
-        _keep(export, path, f"{files.EXPORTS}/{name}", duration, options.what)
+        with storage_errors():
+            with private_storage().making(name) as path:
+                duration = _written(export, options, path, _Watch(export, closing))
+                size = _room_for(export, path, options.what)
+            if not export.end(TakeState.DONE, file=name, size=size, duration=duration, progress=1.0):
+                files.remove(name)
     except Cancelled:
         # Its row says so already, or it stays as it is for the next server.
         return
     except SpeechError as error:
         export.fail(error)
-    except OSError as error:
-        export.fail(files.translated(error))
     except Exception:
         logger.exception("Export %d failed.", export.pk)
         export.fail(ExportBroken("Neiroha itself failed; the server's log says how."))
@@ -123,9 +165,18 @@ def make(export: Export, closing: threading.Event) -> None:
 
 def _written(export: Export, options: ExportOptions, path: Path, watch: _Watch) -> float | None:
     """Write the file; the seconds of what is heard in it."""
-    if kind(export.project.kind).timed:
-        return _written_in_time(export, options, path, watch)
-    lines = export_lines(export, options)
+    rows = _chosen(export, options)
+    with private_storage().local_copies(_stored(rows), watch.go_on) as paths:
+        lines = _export_lines(export.project, rows, paths)
+        if kind(export.project.kind).timed:
+            return _written_in_time(export, options, path, watch, rows, lines)
+        return _written_in_turn(export, options, path, watch, lines)
+
+
+def _written_in_turn(
+    export: Export, options: ExportOptions, path: Path, watch: _Watch, lines: list[ExportLine]
+) -> float | None:
+    """The same where each line is heard behind the one before."""
     gaps = Gaps(options.gap_ms / 1000, options.chapter_gap_ms / 1000)
     title, cancelled = export.project.name, watch.cancelled
     if options.what in (What.AUDIO, What.CHAPTERS):
@@ -149,11 +200,12 @@ def _written(export: Export, options: ExportOptions, path: Path, watch: _Watch) 
     return slots[-1].end if slots else None
 
 
-def _written_in_time(export: Export, options: ExportOptions, path: Path, watch: _Watch) -> float | None:
+def _written_in_time(
+    export: Export, options: ExportOptions, path: Path, watch: _Watch, rows: list[Line], lines: list[ExportLine]
+) -> float | None:
     """The same where each line has a time of its own."""
     project, known = export.project, fits(export.project)
-    rows = _chosen(export, options)
-    lines, fitted = _export_lines(project, rows), [known[row.pk] for row in rows]
+    fitted = [known[row.pk] for row in rows]
     match options.what:
         case What.FILES:
             slots = slots_in_time(lines, fitted)
@@ -180,28 +232,31 @@ def _author(project: Project) -> str:
     return project.author or project.owner.get_full_name() or project.owner.get_username()
 
 
-def export_lines(export: Export, options: ExportOptions) -> list[ExportLine]:
-    """As they are now, in order, each with its number in the project. InvalidRequest."""
-    return _export_lines(export.project, _chosen(export, options))
-
-
 def _chosen(export: Export, options: ExportOptions) -> list[Line]:
+    """As they are now, in order. InvalidRequest."""
     chosen = options.chosen(export.project.lines.all(), timed=kind(export.project.kind).timed)
     return list(chosen.select_related("take", "character").defer("take__waveform", "take__made_with_json"))
 
 
-def _export_lines(project: Project, lines: Iterable[Line]) -> list[ExportLine]:
+def _stored(lines: Iterable[Line]) -> list[StoredFile]:
+    # Two lines may share a take.
+    takes: dict[str, Any] = {line.take.file.name: line.take for line in lines if line.take}
+    return [StoredFile(name, take.size) for name, take in takes.items()]
+
+
+def _export_lines(project: Project, lines: Iterable[Line], paths: dict[str, Path]) -> list[ExportLine]:
+    """Each with its number in the project."""
     numbers = {pk: number for number, pk in enumerate(project.lines.values_list("pk", flat=True), start=1)}
-    return [_export_line(numbers[line.pk], line) for line in lines]
+    return [_export_line(numbers[line.pk], line, paths) for line in lines]
 
 
-def _export_line(number: int, line: Line) -> ExportLine:
+def _export_line(number: int, line: Line, paths: dict[str, Path]) -> ExportLine:
     take: Any = line.take
     return ExportLine(
         index=number,
         speaker=line.character.name if line.character else line.speaker,
         text=take.text,
-        path=Path(private_storage().path(take.file.name)),
+        path=paths[take.file.name],
         format=AudioFormat(take.format),
         duration=take.duration or 0.0,
         chapter=line.chapter,
@@ -210,11 +265,9 @@ def _export_line(number: int, line: Line) -> ExportLine:
     )
 
 
-def _keep(export: Export, path: Path, name: str, duration: float | None, what: What) -> None:
-    """Let the row name the file, where it is still wanted and its owner's quota has room for it."""
+def _room_for(export: Export, path: Path, what: What) -> int:
+    """The bytes of the file, for which its owner's quota has room. QuotaSpent."""
     size = path.stat().st_size
     if spent := quota_beyond(export.owner, size, what):
-        path.unlink(missing_ok=True)
         raise spent
-    if not export.end(TakeState.DONE, file=name, size=size, duration=duration, progress=1.0):
-        path.unlink(missing_ok=True)
+    return size

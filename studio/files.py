@@ -1,52 +1,43 @@
-"""The files of takes and exports: written beside and moved into place, so that each is there whole or not at all.
+"""The files of takes and exports, in the storage; see `banks.storage`.
 
-StorageError              500  the base; never raised itself
-├── StorageFull           507  the disk, or what this server may use of it, is full
-├── StorageFailed         500  the file can't be written for another reason
+StorageError              500  that of `banks.storage`
 └── QuotaSpent            507  its owner's takes use all that they may
 """
 
 from __future__ import annotations
 
-import errno
 import logging
 import secrets
-import shutil
-import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import batched
 from pathlib import Path
 from typing import Any
 
+from django.utils import timezone
+
 from banks.recordings import measure_samples
-from banks.storage import private_storage
+from banks.scratch import RESERVE_BYTES
+from banks.storage import (
+    Entry,
+    PrivateFiles,
+    StorageError,
+    StoredFile,
+    pieces_storage,
+    private_storage,
+    storage_errors,
+    translated,
+)
 from providers.audio import WAV_HEADER_BYTES, Transcoder, encode, wav_header, wav_sizes_are_true
-from providers.errors import SpeechError
 from providers.speech import PCM_SAMPLE_RATE, AudioFormat
-from providers.whole_files import PART, whole_file
 
 FOLDER, EXPORTS, FOOTAGE, UPLOADS = "takes", "exports", "footage", "uploads"
-# A file that no take names may be one that is just being finished; after so long it is not.
-ORPHAN_SECONDS = 3600.0
-RESERVE_BYTES = 64 * 1024 * 1024
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+PICTURES_AND_RECORDINGS = ("references", "avatars", "covers")
+# A file that no row names may be one that is just being finished, or that of a long import; after so long it is not.
+ORPHAN_AGE, IMPORTED_AGE = timedelta(hours=1), timedelta(days=1)
 
 logger = logging.getLogger(__name__)
-
-
-class StorageError(SpeechError):
-    pass
-
-
-class StorageFull(StorageError):
-    status = 507
-    code = "storage_full"
-
-
-class StorageFailed(StorageError):
-    code = "storage_failed"
 
 
 class QuotaSpent(StorageError):
@@ -110,78 +101,81 @@ def finished(spoken: bytes, format: AudioFormat) -> TakeFile:
 
 
 def folder(name: str = FOLDER) -> Path:
-    return Path(private_storage().path(name))
+    """On this machine."""
+    return Path(pieces_storage().path(name))
 
 
 def has_room(size: int = 0) -> bool:
-    """Whether the disk holds `size` bytes, and more than a batch in flight may need."""
-    place = next(one for one in (folder(), *folder().parents) if one.exists())
-    return shutil.disk_usage(place).free >= RESERVE_BYTES + size
+    """Whether the storage holds `size` bytes, and more than a batch in flight may need."""
+    room = private_storage().room()
+    return room is None or room >= RESERVE_BYTES + size
+
+
+def works_again() -> bool:
+    """The same after it failed: a batch is not spoken for nothing."""
+    try:
+        private_storage().prove()
+    except OSError as error:
+        logger.warning("Batches wait, as files can't be stored: %s", translated(error).message)
+        return False
+    return has_room()
+
+
+def new_name(folder: str, ending: str) -> str:
+    return f"{folder}/{secrets.token_hex(16)}.{ending}"
 
 
 def write(made: TakeFile) -> str:
     """Put the file into the storage under a name of ours, which is returned. StorageError, and nothing is left."""
-    name = f"{secrets.token_hex(16)}.{made.format}"
-    final = folder() / name
+    name = new_name(FOLDER, made.format)
     with storage_errors():
-        final.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with whole_file(final) as file:
-            file.write(made.content)
-    return f"{FOLDER}/{name}"
+        private_storage().put(name, made.content)
+    return name
 
 
-@contextmanager
-def storage_errors() -> Iterator[None]:
-    """What the system says of a file that can't be written becomes one of ours."""
-    try:
-        yield
-    except OSError as error:
-        raise translated(error) from error
+def find(name: str | None) -> StoredFile | None:
+    """None where there is no such file, or none any more. StorageError."""
+    with storage_errors():
+        return private_storage().find(name) if name else None
 
 
-def translated(error: OSError) -> StorageError:
-    if error.errno in _FULL:
-        return StorageFull("The server's disk is full: make room on it, then try again.")
-    return StorageFailed(f"The server can't write to its data folder: {error.strerror}. Tell its administrator.")
-
-
-def remove_parts() -> int:
-    """Remove what was being written when the server died; only before anything is written."""
-    return _remove(path for path in _files() if path.name.endswith(PART))
+def remove(name: str) -> None:
+    """What can't be removed now is found by `remove_orphans` later."""
+    _remove(private_storage(), [name])
 
 
 def remove_orphans(known: Callable[[list[str]], Iterable[str]]) -> int:
     """Remove old files that nothing names; `known` answers which of some names are in use."""
-    before = time.time() - ORPHAN_SECONDS
-    removed = 0
-    for batch in batched(filter(lambda path: _modified(path) < before, _files()), 500):
-        names = {f"{path.parent.name}/{path.name}": path for path in batch}
-        used = set(known(list(names)))
-        removed += _remove(path for name, path in names.items() if name not in used)
+    now, removed = timezone.now(), 0
+    for storage, folder, age in _folders():
+        old = (entry.name for entry in _entries(storage, folder) if entry.modified < now - age)
+        for names in batched(old, 500):
+            used = set(known(list(names)))
+            removed += _remove(storage, (name for name in names if name not in used))
     return removed
 
 
-def _files() -> Iterator[Path]:
-    for name in (FOLDER, EXPORTS, FOOTAGE, UPLOADS):
-        try:
-            yield from folder(name).iterdir()
-        except FileNotFoundError:
-            continue
+def _folders() -> Iterator[tuple[PrivateFiles, str, timedelta]]:
+    for folder in (FOLDER, EXPORTS, FOOTAGE):
+        yield private_storage(), folder, ORPHAN_AGE
+    for folder in PICTURES_AND_RECORDINGS:
+        yield private_storage(), folder, IMPORTED_AGE
+    yield pieces_storage(), UPLOADS, ORPHAN_AGE
 
 
-def _modified(path: Path) -> float:
+def _entries(storage: PrivateFiles, folder: str) -> Iterator[Entry]:
     try:
-        return path.stat().st_mtime
-    except FileNotFoundError:
-        return time.time()
+        yield from storage.entries(folder)
+    except OSError as error:
+        logger.warning("The files in %s can't be looked through: %s", folder, error.strerror)
 
 
-def _remove(paths: Iterable[Path]) -> int:
+def _remove(storage: PrivateFiles, names: Iterable[str]) -> int:
     removed = 0
-    for path in paths:
+    for name in names:
         try:
-            path.unlink()
+            storage.delete(name)
             removed += 1
         except OSError as error:
-            logger.warning("A left-over file in %s can't be removed: %s", path.parent.name, error.strerror)
+            logger.warning("A left-over file in %s can't be removed: %s", name.partition("/")[0], error.strerror)
     return removed

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from django.db import OperationalError
+from django.db import InterfaceError, OperationalError
 
+from providers import metrics
 from providers.database import in_database
 from studio.models import Take, TakeState
 from studio.models.takes import Ending
@@ -58,6 +59,8 @@ class Finisher:
                     settled.set_exception(error)
             return
         for (_, settled), state in zip(batch, states, strict=True):
+            if state is not None:
+                metrics.counter(metrics.takes_ended, state.value).inc()
             if not settled.done():
                 settled.set_result(state)
 
@@ -67,7 +70,7 @@ class Finisher:
         while True:
             try:
                 return await in_database(Take.objects.settle, endings)
-            except OperationalError:
+            except (OperationalError, InterfaceError):
                 if self._closing:
                     raise
                 logger.exception("How takes ended could not be written; the next try is in %d seconds.", RETRY_SECONDS)

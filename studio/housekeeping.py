@@ -5,17 +5,41 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 from pathlib import PurePath
+from typing import Any
 
 from django.utils import timezone
 
+from banks.models import Character, ReferenceAudio
+from banks.storage import private_storage
 from studio import files, import_drafts, uploads
 from studio.desktop import waiting
-from studio.models import OPEN, Export, Footage, StudioSettings, SuggestionRun, Take, Upload
+from studio.models import (
+    OPEN,
+    Export,
+    Footage,
+    Project,
+    StudioSettings,
+    SuggestionRun,
+    Take,
+    TakeState,
+    Upload,
+    leases,
+)
 
 logger = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 3600.0
+UNFINISHED_KEPT = timedelta(days=1)
 BATCH = 200
+# All that name files.
+_FILES: tuple[tuple[Any, str], ...] = (
+    (Take, "file"),
+    (Export, "file"),
+    (Footage, "file"),
+    (ReferenceAudio, "file"),
+    (Character, "avatar"),
+    (Project, "cover"),
+)
 
 
 def recover() -> None:
@@ -25,7 +49,18 @@ def recover() -> None:
         logger.warning("%d takes were interrupted when the server stopped, and are queued again.", interrupted)
     Export.objects.put_back()
     SuggestionRun.objects.put_back()
-    files.remove_parts()
+    private_storage().remove_unfinished(timedelta(0))
+
+
+def put_back_lapsed() -> bool:
+    """The same where several processes share the work: what one of them left that is gone is queued again once its
+    lease has lapsed. Whether anything waits."""
+    if interrupted := leases.lapsed(Take.objects.all()).put_back():
+        logger.warning("%d takes were left by a process that is gone, and are queued again.", interrupted)
+    leases.lapsed(Export.objects.all()).put_back()
+    leases.lapsed(SuggestionRun.objects.all()).put_back()
+    kinds: tuple[type[leases.Leased], ...] = (Take, Export, SuggestionRun)
+    return any(kind._default_manager.filter(state=TakeState.QUEUED).exists() for kind in kinds)
 
 
 def sweep() -> None:
@@ -38,6 +73,7 @@ def sweep() -> None:
         old = Export.objects.filter(created_at__lt=timezone.now() - timedelta(days=days)).exclude(state__in=OPEN)
         old.delete()
     files.remove_orphans(_known)
+    private_storage().remove_unfinished(UNFINISHED_KEPT)
     import_drafts.sweep()
     waiting.sweep()
     uploads.sweep()
@@ -49,6 +85,6 @@ def _known(names: list[str]) -> set[str]:
     coming = Upload.objects.filter(pk__in=tokens).values_list("pk", flat=True)
     return {f"{files.UPLOADS}/{token}" for token in coming} | {
         name or ""
-        for rows in (Take.objects.all(), Export.objects.all(), Footage.objects.all())
-        for name in rows.filter(file__in=names).values_list("file", flat=True)
+        for rows, field in _FILES
+        for name in rows.objects.filter(**{f"{field}__in": names}).values_list(field, flat=True)
     }

@@ -6,12 +6,10 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 from django.contrib.sessions.backends.base import SessionBase
 from django.core.files.base import ContentFile
-from django.utils import timezone
 
 from banks.storage import private_storage
 from studio.models import Project
@@ -46,7 +44,7 @@ def waiting(session: SessionBase, project: Project) -> list[DraftFile]:
     held = session.get(SESSION_KEY, {}).get(str(project.pk), [])
     if not all(storage.exists(one["stored"]) for one in held):
         return []
-    return [DraftFile(one["name"], Path(storage.path(one["stored"])).read_bytes()) for one in held]
+    return [DraftFile(one["name"], _content(one["stored"])) for one in held]
 
 
 def forget(session: SessionBase, project: Project) -> None:
@@ -58,10 +56,13 @@ def forget(session: SessionBase, project: Project) -> None:
 
 def sweep() -> None:
     """Remove what others left behind long ago."""
-    storage = private_storage()
-    for name in storage.listdir(FOLDER)[1] if storage.exists(FOLDER) else []:
-        if timezone.now() - storage.get_modified_time(f"{FOLDER}/{name}") > KEPT:
-            storage.delete(f"{FOLDER}/{name}")
+    private_storage().remove_older(FOLDER, KEPT)
+
+
+def _content(stored: str) -> bytes:
+    with private_storage().open(stored) as file:
+        content: bytes = file.read()
+    return content
 
 
 def _stored(content: bytes) -> str:

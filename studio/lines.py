@@ -109,8 +109,8 @@ def retime(
             start, end = times[pk]
             project.lines.filter(pk=pk).update(start_ms=start, end_ms=end, revision=F("revision") + 1)
         moved = _put_in_time(project)
-    changed = times.keys() - met.keys()
-    _tell(project, _neighbourhood(project, changed), structure=moved)
+    if changed := times.keys() - met.keys():
+        _tell(project, _neighbourhood(project, changed), structure=moved)
     return met
 
 

@@ -19,7 +19,7 @@ from providers.wording import PAUSES, duration
 from studio.cards import drawn, waveform_path
 from studio.kinds import kind
 from studio.models import Line, LineQuerySet, LineState, Project, Take
-from studio.runner import Stage
+from studio.stages import Stage
 from studio.timing import Place, span
 
 WAVE_LINES = 60

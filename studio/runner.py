@@ -3,6 +3,9 @@
 A take's row is the record; the runner holds in memory only what it speaks right now. It claims queued takes: those that
 somebody waits for at once, those of batches never more than their provider can start. What a server that died left
 running is queued again when the next one starts.
+
+Where several processes share the work each has a runner for slices of time (studio.slices), whose claims are leases,
+and servers have none: see studio.workers.
 """
 
 from __future__ import annotations
@@ -11,32 +14,36 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
-from contextlib import aclosing, suppress
-from dataclasses import dataclass, field, replace
+from contextlib import suppress
+from datetime import timedelta
 from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from django.db import DatabaseError
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, OperationalError
+from django.db.models import QuerySet
 
 from banks.delivery import Speech
 from banks.roster import Speaker
-from banks.speak import Wish, speak
-from banks.storage import private_storage
+from banks.storage import StorageError
+from providers import context, tracing
 from providers.database import in_database
 from providers.engine import Engine, ask_engine
-from providers.errors import BadAudio, SpeechError
-from providers.queue import Priority, QueueRules, Reason
+from providers.errors import PlaceLost, QueueUnreachable, SpeechError
 from providers.speech import AudioFormat
-from studio import claims, events, files, housekeeping
+from studio import claims, drivers, events, files, housekeeping
 from studio.claims import Claim
 from studio.exporter import Exporter
 from studio.files import TakeFile
 from studio.finishing import Finisher
-from studio.models import Take, TakeState
+from studio.models import Export, SuggestionRun, Take, TakeState
+from studio.models.leases import Holder
 from studio.models.takes import Ending
+from studio.speaking import Job, figures, heard
+from studio.stages import Stage, stages_in
 from studio.suggester import Suggester
-from studio.tickets import made_for
+from studio.workers import Workers
 
 logger = logging.getLogger(__name__)
 
@@ -45,11 +52,9 @@ POLL_SECONDS = 5.0
 # Between two looks at a disk that is full.
 FULL_SECONDS = 15.0
 STOP_SECONDS = 10.0
-MAX_BYTES = 256 * 1024 * 1024
-# Whoever waits in front of a page sees it and can cancel; a batch has all the time in the world.
-PATIENT = QueueRules(max_waiting=1_000_000, deadline=None)
-# A sentence that a listener waits for stays in the queue while its provider rests, like the batch that it is part of.
-STEADY = replace(PATIENT, begun=True)
+# What passes by itself, and is no fault of the take.
+OUTAGES = (OperationalError, InterfaceError, QueueUnreachable, PlaceLost)
+OUTAGE_SECONDS = 3.0
 
 BROKEN = "Neiroha itself failed; the server's log says how."
 
@@ -58,52 +63,33 @@ class TakeBroken(SpeechError):
     code = "internal_error"
 
 
-@dataclass(eq=False, slots=True)
-class Job:
-    """A take that is being spoken. `stopped` tells somebody's wish from the server's end."""
-
-    take: Take
-    provider_id: int | None
-    stopped: bool = False
-    task: asyncio.Task[None] | None = field(default=None, repr=False)
-
-    @property
-    def batch(self) -> bool:
-        return self.take.priority == Priority.BATCH
-
-    def stop(self) -> None:
-        self.stopped = True
-        if self.task is not None:
-            self.task.cancel()
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """Where a running take is. `seconds`: until it may expect its place in the queue, or since it has it."""
-
-    waiting: bool
-    seconds: float
-    provider: str = ""
-    reason: Reason = Reason.PLACE
-    """What it waits for."""
-
-
 class Runner:
-    """Belongs to one event loop; `close` ends what it speaks."""
+    """Belongs to one event loop; `close` ends what it speaks. With a `lease` it is one of several."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, lease: timedelta | None = None) -> None:
+        self._engine, self._lease = engine, lease
         self._jobs: dict[int, Job] = {}
         self._awake = asyncio.Event()
         self._publisher = events.open_publisher()
         self._finisher = Finisher()
-        self._exporter = Exporter()
-        self._suggester = Suggester(engine)
+        self._exporter = Exporter(lease)
+        self._suggester = Suggester(engine, lease)
         self._storing: set[asyncio.Task[None]] = set()
+        self._claiming: asyncio.Task[None] | None = None
+        self._calling: asyncio.Task[bool] | None = None
+        self._leaving = False
         self.full = False
         """Whether batches wait for room on the disk."""
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(each) for each in (self._work(), self._clear_away())]
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._jobs or self._claiming) or self._exporter.busy or self._suggester.busy
+
+    @property
+    def exporting(self) -> bool:
+        return self._exporter.busy
 
     def wake(self) -> None:
         """There is something new to do."""
@@ -119,72 +105,122 @@ class Runner:
         if tasks := [job.task for job in jobs if job.task is not None]:
             await asyncio.wait(tasks, timeout=STOP_SECONDS)
 
+    def held(self) -> dict[int, str]:
+        """The claims of what is spoken, by the take's primary key."""
+        return {pk: job.take.claim for pk, job in self._jobs.items()}
+
+    def give_up(self, pks: Collection[int]) -> None:
+        """What is not wanted any more, or spoken by somebody else."""
+        for pk in pks:
+            if job := self._jobs.get(pk):
+                job.stop()
+
+    def holders(self) -> tuple[tuple[QuerySet[Any], Holder], ...]:
+        """Whoever works at rows, each with those that it may work at."""
+        return (
+            (Take.objects.all(), self),
+            (Export.objects.all(), self._exporter),
+            (SuggestionRun.objects.all(), self._suggester),
+        )
+
+    def leave(self) -> None:
+        """Begin only with what somebody waits for from now on."""
+        self._leaving = True
+        self._exporter.leave()
+        self._suggester.leave()
+
+    async def lay_down(self, *, batch_only: bool = False) -> None:
+        """Queue again what has not begun to be spoken, for whoever comes next."""
+        stages = await self.stages()
+        await self._lay_down(
+            [
+                job
+                for pk, job in self._jobs.items()
+                if (job.batch or not batch_only)
+                and (job.pausing or (not job.begun and (stage := stages.get(pk)) is not None and stage.waiting))
+            ],
+            begun=False,
+        )
+
     async def rest(self) -> None:
         """Stop whatever is spoken now."""
         await self.stop(list(self._jobs))
         await self._suggester.rest()
 
-    def stages(self, project_id: int | None = None) -> dict[int, Stage]:
-        """By the take's primary key, of all or of a project's. What has no place in the queue, and waits for none, is
-        not among them."""
-        queue, found = self._engine.queue, dict[int, Stage]()
-        snapshot, now = queue.snapshot(), queue.clock.monotonic()
-        asked = [job for job in self._jobs.values() if project_id in (None, job.take.project_id)]
-        jobs: dict[Callable[[], object] | None, int] = {job.stop: job.take.pk for job in asked}
-        for waiting in snapshot.waiting:
-            if pk := jobs.get(waiting.ticket.stop):
-                found[pk] = Stage(True, waiting.expected, waiting.ticket.provider.name, waiting.reason)
-        for ticket in snapshot.running:
-            if pk := jobs.get(ticket.stop):
-                found[pk] = Stage(False, now - (ticket.started_at or now), ticket.provider.name)
-        return found
+    async def stages(self, project_id: int | None = None) -> dict[int, Stage]:
+        return await stages_in(self._engine, project_id)
 
     async def close(self) -> None:
-        tasks = [*self._tasks, *(job.task for job in self._jobs.values() if job.task is not None)]
-        for task in tasks:
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.gather(*self._storing, return_exceptions=True)
+        await asyncio.gather(*self._tasks, *filter(None, [self._claiming, self._calling]), return_exceptions=True)
         await self._exporter.close()
         await self._suggester.close()
+        await self.lay_down()
+        await self._lay_down(list(self._jobs.values()), begun=True)
         await self._finisher.close()
         await events.close_publisher()
+
+    async def _lay_down(self, jobs: Collection[Job], *, begun: bool) -> None:
+        for job in jobs:
+            if job.task is not None:
+                job.task.cancel()
+        await asyncio.gather(*(job.task for job in jobs if job.task is not None), return_exceptions=True)
+        await asyncio.gather(*self._storing, return_exceptions=True)
+        if self._lease and jobs:
+            claimed = {job.take.pk: job.take.claim for job in jobs}
+            await _surely(partial(Take.objects.lay_down, claimed, begun=begun))
+            for job in jobs:
+                self._tell(job.take)
 
     # Claiming.
 
     async def _work(self) -> None:
-        await _surely(housekeeping.recover)
+        if self._lease is None:
+            await _surely(housekeeping.recover)
         self._exporter.open()
         self._suggester.open()
         while True:
             self._awake.clear()
+            # To its end even where this is cancelled: what is claimed is somebody's.
+            self._claiming = asyncio.get_running_loop().create_task(self._claim_all())
             try:
-                await self._claim_all()
+                await asyncio.shield(self._claiming)
             except Exception:
                 # Whatever it was, the takes of everybody else go on.
                 logger.exception("Takes could not be claimed; the next try is in %d seconds.", POLL_SECONDS)
+            self._claiming = None
             with suppress(TimeoutError):
                 async with asyncio.timeout(FULL_SECONDS if self.full else POLL_SECONDS):
                     await self._awake.wait()
 
     async def _claim_all(self) -> None:
-        self._start(await in_database(claims.interactive))
-        self.full = not await in_database(files.has_room)
-        if self.full:
+        self._start(await in_database(claims.interactive, self._lease))
+        self.full = not await in_database(files.works_again if self.full else files.has_room)
+        if self.full or self._leaving:
             return
         busy = Counter(job.provider_id for job in self._jobs.values() if job.batch)
-        self._start(await in_database(claims.batch, busy))
+        claimed = await in_database(claims.batch, busy, self._lease)
+        self._start(claimed)
+        if self._lease and len(claimed) >= claims.CHUNK:
+            # There may be more, for whoever has nothing to do.
+            self._calling = asyncio.get_running_loop().create_task(asyncio.to_thread(drivers.call))
+            self._awake.set()
 
     def _start(self, claimed: Sequence[Claim]) -> None:
         loop = asyncio.get_running_loop()
         for claim in claimed:
+            if was := self._jobs.get(claim.take.pk):
+                # This process was frozen for so long that its lease on it lapsed.
+                was.stop()
             job = self._jobs[claim.take.pk] = Job(claim.take, claim.take.provider_id)
             job.task = loop.create_task(self._run(job, claim))
             job.task.add_done_callback(partial(self._ended, job))
             self._tell(claim.take)
 
     def _ended(self, job: Job, task: asyncio.Task[None]) -> None:
-        del self._jobs[job.take.pk]
+        if self._jobs.get(job.take.pk) is job:
+            del self._jobs[job.take.pk]
         if not task.cancelled() and (error := task.exception()):
             logger.error("Take %d was spoken, but not written.", job.take.pk, exc_info=error)
         self._awake.set()
@@ -199,13 +235,19 @@ class Runner:
     # Speaking.
 
     async def _run(self, job: Job, claim: Claim) -> None:
+        context.work_on(job.take.request_id, job.take.pk)
+        with tracing.work_span("take", take=job.take.pk, request_id=job.take.request_id):
+            await self._spoken(job, claim)
+
+    async def _spoken(self, job: Job, claim: Claim) -> None:
         try:
             made, figures = await self._made(job, claim)
         except asyncio.CancelledError:
             if job.stopped:
-                await in_database(Take.objects.filter(pk=job.take.pk).cancel)
+                await self._cancelled(job)
             raise
         except SpeechError as error:
+            logger.warning("Take %d failed: %s", job.take.pk, error.code)
             await self._finisher.settle(Ending.failed(job.take, error))
         else:
             await self._stored(job, made, figures)
@@ -221,7 +263,7 @@ class Runner:
         except Exception as error:
             logger.exception("Take %d failed.", job.take.pk)
             raise TakeBroken(BROKEN) from error
-        return made, _figures(speech)
+        return made, figures(speech)
 
     async def _stored(self, job: Job, made: TakeFile, figures: dict[str, Any]) -> None:
         """To its end even where the job is stopped meanwhile: then it finds the take cancelled, and leaves no file."""
@@ -232,44 +274,39 @@ class Runner:
             await asyncio.shield(storing)
         except asyncio.CancelledError:
             if job.stopped:
-                await in_database(Take.objects.filter(pk=job.take.pk).cancel)
+                await self._cancelled(job)
             raise
+
+    async def _cancelled(self, job: Job) -> None:
+        """Unless somebody else has it meanwhile."""
+        await in_database(Take.objects.filter(pk=job.take.pk, claim=job.take.claim).cancel)
 
     async def _store(self, take: Take, made: TakeFile, figures: dict[str, Any]) -> None:
         try:
             name = await asyncio.to_thread(files.write, made)
-        except files.StorageError as error:
-            self.full = self.full or isinstance(error, files.StorageFull)
+        except StorageError as error:
+            self.full = True
             await self._finisher.settle(Ending.failed(take, error))
             return
         if await self._finisher.settle(Ending.done(take, name, made, **figures)) != TakeState.DONE:
-            await asyncio.to_thread(private_storage().delete, name)
+            await asyncio.to_thread(files.remove, name)
 
     async def _heard(self, job: Job, speaker: Speaker) -> tuple[Speech, bytes]:
-        take = job.take
-        wish = Wish(
-            text=take.spoken or take.text,
-            pronounced=True,
-            format=files.carrier(AudioFormat(take.format)),
-            speed=take.made_with.speed,
-            instructions=take.made_with.instruction,
-            priority=Priority(take.priority),
-            source=take.owner.get_username(),
-            user_id=take.owner_id,
-            stop=job.stop,
-            made_for=made_for(take.pk),
-            rules=PATIENT if take.project_id is None else STEADY,
-        )
-        spoken = bytearray()
-        async with aclosing(await speak(speaker, wish, self._engine)) as speech:
-            async for chunk in speech:
-                spoken += chunk
-                if len(spoken) > MAX_BYTES:
-                    raise BadAudio(f"The sound has more than {MAX_BYTES >> 20} MB: speak a shorter text.")
-        return speech, bytes(spoken)
+        """One of several processes waits until the services that all share answer again, and for another place
+        in the queue where it was frozen for so long that it has lost its own."""
+        while True:
+            try:
+                return await heard(job, speaker, self._engine)
+            except OUTAGES as error:
+                if self._lease is None:
+                    raise
+                logger.warning("Take %d is spoken again in %d seconds: %s", job.take.pk, OUTAGE_SECONDS, error)
+            job.pausing = True
+            await asyncio.sleep(OUTAGE_SECONDS)
+            job.pausing = job.begun = False
 
     async def _clear_away(self) -> None:
-        while True:
+        while self._lease is None:
             await _surely(housekeeping.sweep)
             await asyncio.sleep(housekeeping.SWEEP_SECONDS)
 
@@ -281,27 +318,25 @@ async def _surely(work: Callable[[], object]) -> None:
         logger.exception("Takes could not be looked after.")
 
 
-def _figures(speech: Speech) -> dict[str, Any]:
-    inference = speech.inference_seconds
-    return {
-        "queue_ms": round(speech.queue_seconds * 1000),
-        "inference_ms": None if inference is None else round(inference * 1000),
-        "spoken_by": speech.speaker.name if speech.fallback_for else "",
-    }
-
-
 # The loop's own, and the way to it from pages.
 
 
-_runners: WeakKeyDictionary[asyncio.AbstractEventLoop, Runner] = WeakKeyDictionary()
+_runners: WeakKeyDictionary[asyncio.AbstractEventLoop, Runner | Workers] = WeakKeyDictionary()
 
 
-def open_runner(engine: Engine) -> Runner:
-    runner = _runners[asyncio.get_running_loop()] = Runner(engine)
+def open_runner(engine: Engine) -> Runner | Workers:
+    """For a server: it speaks takes itself, or, where several processes share the work, has workers do it."""
+    runner = _runners[asyncio.get_running_loop()] = Workers(engine) if settings.REDIS_URL else Runner(engine)
     return runner
 
 
-def current_runner() -> Runner | None:
+def open_leased_runner(engine: Engine, lease: timedelta) -> Runner:
+    """For a slice, in one of several processes."""
+    runner = _runners[asyncio.get_running_loop()] = Runner(engine, lease)
+    return runner
+
+
+def current_runner() -> Runner | Workers | None:
     """The running loop's; None where no server runs."""
     return _runners.get(asyncio.get_running_loop())
 
@@ -312,7 +347,7 @@ async def close_runner() -> None:
         await runner.close()
 
 
-def _running() -> list[tuple[asyncio.AbstractEventLoop, Runner]]:
+def _running() -> list[tuple[asyncio.AbstractEventLoop, Runner | Workers]]:
     return [(loop, runner) for loop, runner in list(_runners.items()) if loop.is_running()]
 
 
@@ -320,6 +355,8 @@ def wake() -> None:
     """From a thread: let the server see what was queued. Without one it waits for the next."""
     for loop, runner in _running():
         loop.call_soon_threadsafe(runner.wake)
+    if settings.REDIS_URL and not _running():
+        drivers.call()
 
 
 def cancel(pks: Collection[int]) -> int:
@@ -338,6 +375,6 @@ def cancel(pks: Collection[int]) -> int:
 def stages(project_id: int | None = None) -> dict[int, Stage]:
     async def work(engine: Engine) -> dict[int, Stage]:
         runner = current_runner()
-        return runner.stages(project_id) if runner else {}
+        return await runner.stages(project_id) if runner else {}
 
     return ask_engine(work)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Collection
 from contextlib import suppress
+from datetime import timedelta
 from functools import partial
 
 from django.utils.translation import gettext as _
@@ -36,8 +37,10 @@ class SuggestionsBroken(SpeechError):
 class Suggester:
     """Belongs to one event loop; what `close` interrupts, the next server goes on with."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, lease: timedelta | None = None) -> None:
+        self._engine, self._lease = engine, lease
+        self._runs: dict[int, SuggestionRun] = {}
+        self._leaving = self._looking = False
         self._awake = asyncio.Event()
         self._readers: dict[int, asyncio.Task[None]] = {}
         self._task: asyncio.Task[None] | None = None
@@ -48,6 +51,24 @@ class Suggester:
     def wake(self) -> None:
         """There is something new, or something is not wanted any more."""
         self._awake.set()
+
+    @property
+    def busy(self) -> bool:
+        return self._looking or bool(self._readers)
+
+    def leave(self) -> None:
+        """Send no further request; what is asked already is read."""
+        self._leaving = True
+
+    def held(self) -> dict[int, str]:
+        """The claims of what is read, by primary key."""
+        return {pk: run.claim for pk, run in self._runs.items()}
+
+    def give_up(self, pks: Collection[int]) -> None:
+        """What is not wanted any more, or read by somebody else."""
+        for pk in pks:
+            if reader := self._readers.get(pk):
+                reader.cancel()
 
     async def rest(self) -> None:
         """Stop whatever is read now."""
@@ -65,11 +86,14 @@ class Suggester:
     async def _work(self) -> None:
         while True:
             self._awake.clear()
+            self._looking = True
             try:
                 await self._look()
             except Exception:
                 # Whatever it was, the next look may be better.
                 logger.exception("Suggestions could not be begun; the next try is in %d seconds.", POLL_SECONDS)
+            finally:
+                self._looking = False
             with suppress(TimeoutError):
                 async with asyncio.timeout(POLL_SECONDS):
                     await self._awake.wait()
@@ -77,14 +101,17 @@ class Suggester:
     async def _look(self) -> None:
         if self._readers:
             wanted = await in_database(_still_running, list(self._readers))
-            for pk in self._readers.keys() - wanted:
-                self._readers[pk].cancel()
-        while len(self._readers) < AT_ONCE and (run := await in_database(SuggestionRun.objects.claim_next)):
+            self.give_up(self._readers.keys() - wanted)
+        while not self._leaving and len(self._readers) < AT_ONCE:
+            run = await in_database(SuggestionRun.objects.claim_next, self._lease)
+            if run is None:
+                return
+            self._runs[run.pk] = run
             reader = self._readers[run.pk] = asyncio.get_running_loop().create_task(self._read(run))
             reader.add_done_callback(partial(self._ended, run.pk))
 
     def _ended(self, pk: int, reader: asyncio.Task[None]) -> None:
-        del self._readers[pk]
+        del self._readers[pk], self._runs[pk]
         if not reader.cancelled() and (error := reader.exception()):
             logger.error("Suggestions %d ended, but that was not written.", pk, exc_info=error)
         self._awake.set()
@@ -92,6 +119,9 @@ class Suggester:
     async def _read(self, run: SuggestionRun) -> None:
         try:
             while (reading := await in_database(next_reading, run)) is not None:
+                if self._leaving:
+                    await in_database(run.ours().put_back)
+                    return
                 found = await self._answered(run, reading)
                 if not await in_database(store, run, reading, found):
                     return

@@ -26,7 +26,7 @@ def _told(plan: Plan) -> str:
 
 
 class AskForm(forms.Form):
-    """Asking the chat model; `sent_to` is where the page said that the text goes."""
+    """Asking the chat model; `sent_to`, which is no field, is where the page said that the text goes."""
 
     scope = forms.ChoiceField(label=gettext_lazy("Which lines"), widget=UnfoldAdminRadioSelectWidget)
     narrator = forms.CharField(
@@ -36,7 +36,6 @@ class AskForm(forms.Form):
         widget=UnfoldAdminTextInputWidget,
         help_text=gettext_lazy("What nobody in the story says is suggested for this name. Empty: it gets none."),
     )
-    sent_to = forms.CharField(max_length=600, required=False, widget=forms.HiddenInput)
 
     def __init__(self, project: Project, owner: Any, plans: Sequence[Plan], narrator: str, data: Any = None) -> None:
         asked = [plan for plan in plans if plan.lines]
@@ -54,7 +53,7 @@ class AskForm(forms.Form):
                 self.owner,
                 scope=Scope(values["scope"]),
                 narrator=values["narrator"],
-                sent_to=values["sent_to"],
+                sent_to=self.data.get("sent_to", ""),
             )
         except ValidationError as error:
             self.add_error(None, error)

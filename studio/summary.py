@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from providers.wording import PAUSES, duration
 from studio.models import LineState, Project, Take, TakeState
 from studio.rows import STATES
-from studio.runner import Stage
+from studio.stages import Stage
 
 RATE_SECONDS = 60.0
 # A rate of the first moments says nothing.

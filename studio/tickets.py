@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-_TAKE = "take:"
+import re
+
+_TAKE = re.compile(r"take:(\d+)(?:/(\d+))?", re.ASCII)
 
 
-def made_for(pk: int) -> str:
-    return f"{_TAKE}{pk}"
+def made_for(pk: int, project: int | None = None) -> str:
+    return f"take:{pk}" if project is None else f"take:{pk}/{project}"
 
 
 def take_of(made_for: str) -> int:
     """The take's primary key; 0 where the ticket is of something else, such as a request to the API."""
-    return int(made_for.removeprefix(_TAKE)) if made_for.startswith(_TAKE) else 0
+    found = _TAKE.fullmatch(made_for)
+    return int(found[1]) if found else 0
+
+
+def project_of(made_for: str) -> int | None:
+    """That of the take's project, if it has one."""
+    found = _TAKE.fullmatch(made_for)
+    return int(found[2]) if found and found[2] else None

@@ -9,15 +9,14 @@ UploadError               400  the base; never raised itself
 from __future__ import annotations
 
 import os
-import secrets
-import shutil
 from datetime import timedelta
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any, Protocol
 
 from django.db import transaction
 from django.utils import timezone
 
+from banks.storage import StorageFull, pieces_storage, private_storage, storage_errors
 from providers.audio import FootageInfo, probe_footage
 from providers.errors import BadAudio, InvalidRequest
 from studio import files
@@ -57,7 +56,9 @@ def begin(project: Project, owner: Any, name: str, size: int) -> Upload:
     """A new one, or the one that this person began with a file of this name and size: then it goes on where it was.
     UploadError, StorageError."""
     name = PurePath(name.replace("\\", "/").replace("\x00", "")).name[-_LONGEST_NAME:]
-    if size < 1 or not name:
+    if not name:
+        raise UploadError("Give the name of the file.", param="name")
+    if size < 1:
         raise UploadError("The file is empty.", param="size")
     with transaction.atomic():
         Project.objects.select_for_update().filter(pk=project.pk).first()
@@ -69,7 +70,7 @@ def begin(project: Project, owner: Any, name: str, size: int) -> Upload:
             other.delete()
         _require_room(project, size)
         made = Upload.objects.create(project=project, owner=owner, name=name, size=size)
-        with files.storage_errors():
+        with storage_errors():
             made.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             open(made.path, "xb", opener=_private).close()
     return made
@@ -80,7 +81,7 @@ def receive(upload: Upload, offset: int, piece: Piece) -> int:
     if offset != upload.received:
         raise _wrong(upload)
     taken = 0
-    with files.storage_errors(), upload.path.open("r+b") as file:
+    with storage_errors(), upload.path.open("r+b") as file:
         file.seek(offset)
         while chunk := piece.read(_READ_BYTES):
             taken += len(chunk)
@@ -105,20 +106,15 @@ def finish(upload: Upload) -> Footage:
     if upload.received != upload.size:
         raise _wrong(upload)
     try:
-        with files.storage_errors():
+        with storage_errors():
             info = probe_footage(upload.path)
     except BadAudio:
         upload.delete()
         raise
-    name = f"{files.FOOTAGE}/{secrets.token_hex(16)}.{info.container}"
-    path = files.folder(files.FOOTAGE).parent / name
-    with files.storage_errors():
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _write_through(upload.path)
-    with transaction.atomic():
+    name = files.new_name(files.FOOTAGE, info.container)
+    with storage_errors(), private_storage().adopting(name, upload.path) as settle, transaction.atomic():
         footage = _stored(upload, info, name)
-        with files.storage_errors():
-            upload.path.replace(path)
+        settle()
         upload.delete()
     return footage
 
@@ -138,7 +134,7 @@ def _stored(upload: Upload, info: FootageInfo, name: str) -> Footage:
     footage.added_at = timezone.now()
     footage.save()
     if old:
-        transaction.on_commit(lambda: footage.file.storage.delete(old))
+        transaction.on_commit(lambda: files.remove(old))
     return footage
 
 
@@ -152,9 +148,8 @@ def _require_room(project: Project, size: int) -> None:
         )
     if quota and video_bytes_used(project.owner_id, but_for=project) + size > quota * MEGABYTE:
         raise files.video_quota_spent(quota)
-    place = next(one for one in (files.folder(files.UPLOADS), *files.folder(files.UPLOADS).parents) if one.exists())
-    if shutil.disk_usage(place).free < size + files.RESERVE_BYTES:
-        raise files.StorageFull("The server's disk has no room for this file: make room on it, then try again.")
+    if pieces_storage().room() < size + files.RESERVE_BYTES:
+        raise StorageFull("The server's disk has no room for this file: make room on it, then try again.")
 
 
 def _wrong(upload: Upload) -> WrongOffset:
@@ -163,8 +158,3 @@ def _wrong(upload: Upload) -> WrongOffset:
 
 def _private(name: str, flags: int) -> int:
     return os.open(name, flags, 0o600)
-
-
-def _write_through(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())

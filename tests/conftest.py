@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import hypothesis
@@ -17,6 +18,8 @@ from providers.versions import bump
 from studio import exporter, runner, suggester
 from studio.runner import Runner
 from tests.live_server import InFlight, serve
+from tests.object_storage import Bucket, running_s3, way_to
+from tests.queues import Queues
 from tests.services import running_postgres, running_redis
 from tests.upstreams.serving import WAIT_SECONDS
 
@@ -116,8 +119,31 @@ def redis_url() -> Iterator[str]:
         yield server.url
 
 
+@pytest.fixture(scope="session", params=["memory", "redis"])
+def queues(request: pytest.FixtureRequest) -> Queues:
+    """The shared queue in each of its forms."""
+    return Queues(request.getfixturevalue("redis_url") if request.param == "redis" else "")
+
+
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
     """A PostgreSQL that the tests of this process share, with an empty database “neiroha”."""
     with running_postgres() as server:
         yield server.url
+
+
+@pytest.fixture(scope="session")
+def s3_url() -> Iterator[str]:
+    """An S3 service that the tests of this process share: each has a bucket of its own."""
+    with running_s3() as address:
+        yield address
+
+
+@pytest.fixture
+def bucket(s3_url: str, settings: Any) -> Iterator[Bucket]:
+    """The product's files are in this bucket while the test runs."""
+    with way_to(s3_url) as way:
+        made = Bucket(s3_url, way)
+        settings.STORAGES = made.storages()
+        yield made
+        way.wait_until_idle()

@@ -42,15 +42,18 @@ class FakeClock(Clock):
         self._timers.append(timer)
         return timer
 
+    async def settle(self) -> None:
+        await settle()
+
     async def advance(self, seconds: float) -> None:
         end = self.seconds + seconds
-        await settle()
+        await self.settle()
         while timers := [timer for timer in self._timers if not timer.cancelled and timer.at <= end]:
             timer = min(timers, key=lambda timer: timer.at)
             self._timers.remove(timer)
             self.seconds = max(self.seconds, timer.at)
             timer.callback()
-            await settle()
+            await self.settle()
         self._timers = [timer for timer in self._timers if not timer.cancelled]
         self.seconds = end
-        await settle()
+        await self.settle()

@@ -10,8 +10,8 @@ from typing import Any
 from django.contrib.auth.models import User
 
 from api.runtime import Runtime, _runtimes
+from providers.engine import make_queue
 from providers.models import ChatModel
-from providers.queue import SpeechQueue
 from studio import lines, suggestions
 from studio.lines import Draft
 from studio.models import Line, Project, Scope, SuggestionRun
@@ -39,8 +39,8 @@ def forget_usage() -> None:
 
 
 async def _forget(runtime: Runtime) -> None:
-    runtime.engine.chat_queue.close()
-    runtime.engine.chat_queue = SpeechQueue(ledger=runtime.engine.ledger)
+    await runtime.engine.chat_queue.close()
+    runtime.engine.chat_queue = make_queue("neiroha:chat", runtime.engine.ledger)
 
 
 def set_up(base_url: str = "http://127.0.0.1:9/v1", **values: Any) -> ChatModel:

@@ -153,7 +153,7 @@ def test_switched_off_it_may_be_incomplete(admin: Client) -> None:
 
 def test_the_form_is_checked_while_it_is_filled_in(admin: Client) -> None:
     set_up()
-    answer = admin.post(f"{PAGE}check/", data(base_url="nowhere"))
+    answer = admin.post(f"{PAGE}live-check/", data(base_url="nowhere"))
     assert sorted(answer.json()["errors"]) == ["base_url", "key"] and SECRET not in text(answer)
 
 

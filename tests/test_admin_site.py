@@ -60,7 +60,8 @@ def test_the_sidebar_shows_what_one_may_see(admin: Client) -> None:
     voices = ["Banks", "Characters", "Reference audio", "Pronunciation"]
     connections, api = ["Providers", "Queue", "Troubleshooting"], ["Keys", "Request log", "Server settings", "REST API"]
     people, studio = ["Users", "Groups", "Audit trail"], ["Quick TTS", "Takes", "Projects", "Studio settings"]
-    assert titles(admin) == ["Dashboard", *studio, *voices, *connections, *api, *people, "Preferences"]
+    everything = [*studio, *voices, "Providers", "Chat model", *connections[1:], *api, *people]
+    assert titles(admin) == ["Dashboard", *everything, "Preferences"]
     assert titles(person("providers.view_provider")) == ["Dashboard", *connections, "Preferences"]
     assert titles(person("banks.view_bank", "api.change_apikey")) == [
         "Dashboard",

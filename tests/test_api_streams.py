@@ -52,8 +52,8 @@ def upstream(bank: Bank) -> Iterator[OpenAIUpstream]:
 
 def snapshot() -> QueueSnapshot:
     """The queue of the running application."""
-    (running,) = runtime._runtimes.values()
-    return running.engine.queue.snapshot()
+    ((loop, running),) = runtime._runtimes.items()
+    return asyncio.run_coroutine_threadsafe(running.engine.queue.snapshot(), loop).result(WAIT_SECONDS)
 
 
 def eventually(condition: Callable[[], bool]) -> None:

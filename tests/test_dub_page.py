@@ -208,11 +208,21 @@ def asking(line: str = "1", was: str = "[0, 1]", now: str = "[0, 1]") -> str:
 
 
 BAD = ["", "[]", "{}", "{", "[" * 100_000, "\ud800", '{"cues": 5}']
-BAD += ['{"cues": [5]}', '{"cues": [{}]}', '{"cues": {"a": 1}}']
+BAD += ['{"cues": [5]}', '{"cues": [{}]}', '{"cues": {"a": 1}}', '{"cues": {}}', '{"cues": ""}']
 BAD += [asking(line=line) for line in ('"1"', "0", "-1", "1.5", "true", "null", "99999999999999999999")]
 NO_TIMES = ("[0]", "[0, 1.5]", "[0, true]", '"01"', "[2, 1]", "[-2, 1]", "[0, 1e99]", "[0, 9999999999]")
 BAD += [asking(now=now) for now in NO_TIMES]
 BAD += [asking(was="null"), json.dumps({"cues": [{"line": 1, "was": [0, 1], "now": [0, 1]}] * (MOST_CUES + 1)})]
+
+
+def test_times_that_are_not_taken_leave_the_project_untouched(film: Project, producer: Client) -> None:  # noqa: F811
+    first = timed(film, (0, 1000))[0]
+    film.refresh_from_db()
+    before = film.changed_at
+    answer = send(producer, film, {"cues": [change(first, [2000, 3000], was=[1, 2])]})
+    assert answer.json() == {"met": {str(first.pk): [0, 1000]}}
+    film.refresh_from_db()
+    assert film.changed_at == before
 
 
 @pytest.mark.parametrize("body", BAD, ids=range(len(BAD)))

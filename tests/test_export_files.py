@@ -17,13 +17,13 @@ import numpy as np
 import pysubs2
 import pytest
 
+from banks.storage import StorageError, StorageFailed, StorageFull
 from providers.audio import BadPart, Cancelled, Part, Slot, Target, probe
 from providers.errors import InvalidRequest, SpeechError
 from providers.speech import AudioFormat
 from studio import export_files
 from studio.export_files import COLUMNS, ExportLine, Gaps, slots_of, write_merged, write_subtitles, write_zip
 from studio.file_names import safe_name
-from studio.files import StorageError, StorageFailed, StorageFull
 from tests.hearing import assert_heard
 from tests.recordings import SCRIPT, after, chapters, clicks, heard, s16, script_files, written
 from tests.small_disk import small_disk

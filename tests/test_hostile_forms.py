@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http.cookies import SimpleCookie
 from typing import Any
-from urllib.parse import urlencode, urljoin
+from urllib.parse import quote, urlencode, urljoin
 
 import pytest
 from django.apps import apps
@@ -21,12 +22,14 @@ from django.db.models.functions import Cast, Concat
 from django.forms import BaseForm
 from django.forms.formsets import BaseFormSet
 from django.test import Client, override_settings
-from django.urls import URLPattern, URLResolver, get_resolver
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from neiroha_site.first_run import SetupToken
 from studio import runner
-from tests.hostile_values import BEYOND, INJECTED, MARKUP, NUL, ROUNDS, Sent, hostile
-from tests.hostile_world import Kept, World, built, discover, name_of, pages, rows, shape
+from studio.models import Line, Upload
+from studio.uploads import PIECE_BYTES
+from tests.hostile_values import BEYOND, CONTROLS, HUGE, INJECTED, MARKUP, NUL, ROUNDS, Sent, hostile
+from tests.hostile_world import Kept, World, built, discover, lost, name_of, pages, rows, shape, sizes
 from tests.html_forms import Field, Form, Page, page_of, squeezed
 from tests.people import QUICK_HASHERS
 from tests.upstreams.serving import serve
@@ -51,11 +54,15 @@ WITHOUT_FORM = {
     r"admin:(index|app_list|search|jsi18n|autocomplete|view_on_site)|.*_history|.*_done": "Django's own pages",
     r"admin:(queue|troubleshooting|providers_provider_log)": "shows how things stand",
     r".*_export|.*_action|.*_(suggestions|try|try_it)": "is asked for by links and by forms that search",
-    r"avatar|reference|studio:(audio|card|export|export_file|project|projects|takes)": "shows what there is",
+    r"avatar|reference|studio:(audio|card|cover|export|export_file|footage_file|project|projects|read|suggestion_run"
+    r"|takes)": "shows what there is",
     r"admin:api_requestlog_(add|delete)|admin:providers_auditentry_(add|change|delete)": "is kept by the server alone",
-    r"admin:(api_server|studio_studio)settings_(add|check_add|delete|changelist)": "is a single row",
+    r"admin:(api_serversettings|studio_studiosettings|providers_chatmodel)_(add|(live_)?check_add|delete|changelist)": (
+        "is a single row"
+    ),
     r"admin:banks_referenceaudio_transcribe": "has a button where a recogniser is installed, and reads no field",
     r"setup": "is there while there is no administrator: see below",
+    r"studio:(cues|upload_part)": "takes what scripts send, which is no form: see below",
 }
 # What is done, and told on the page that answers.
 TOLD_AT_ONCE = {
@@ -63,7 +70,11 @@ TOLD_AT_ONCE = {
     "admin:auth_user_link": "so is the link",
     "admin:logout": "",
     "admin:providers_provider_check": "how it is",
+    "studio:desktop": "what would come, or came",
     "studio:import_preview": "what would come",
+    "studio:read_ahead": "how its lines are now",
+    "studio:read_place": "",
+    "studio:upload": "where it goes on",
 }
 # Who guesses a password leaves a trace.
 RECORDED = {"admin:login", "admin:password_change"}
@@ -84,6 +95,7 @@ def installation(django_db_setup: None, django_db_blocker: Any) -> Iterator[Worl
     with django_db_blocker.unblock(), serve(VoxCPMUpstream()) as upstream, quiet():
         empty = Kept()
         made = built(upstream)
+        assert not lost()
         discover(made)
         made.kept = Kept()
         empty.restore()
@@ -135,8 +147,10 @@ def attempts(world: World, name: str, client: Client, form: Form, rounds: range)
     """As it is, and with each button. Then, time and again: all fields bad; those bad that were not refused, and the
     others good; what people don't see bad."""
     good = filled(name, form)
+    buttons = {button.name for button in form.buttons}
     for button, value in presses(form):
-        yield tried(world, client, form, f"{button}={value!r}", good | ({button: [value]} if button else {}))
+        pressed = {key: sent for key, sent in good.items() if key not in buttons}
+        yield tried(world, client, form, f"{button}={value!r}", pressed | ({button: [value]} if button else {}))
     fields = [field for field in form.fields.values() if field.name != "csrfmiddlewaretoken"]
     seen = [field for field in fields if field.kind != "hidden"]
     hidden = [field for field in fields if field.kind == "hidden"]
@@ -203,6 +217,7 @@ def test_what_has_no_form_changes_nothing(world: World) -> None:
         response = world.client.post(addresses[name], {"name": MARKUP, "post": "yes", "_save": "1", "action": MARKUP})
         assert response.status_code in CALM, (name, response.status_code)
         assert rows() == world.kept.rows, name
+        assert sizes() == world.kept.sizes, name
 
 
 @pytest.mark.parametrize("who", ["producer", "viewer", "nobody"])
@@ -234,6 +249,7 @@ def refused(world: World, client: Client, name: str, form: Form) -> list[Excepti
         shown = name in ("studio:act", "admin:queue_retry") or name.endswith("_changelist")
         assert away or response.status_code in (403, 404, 405) or shown, response.status_code
         assert rows() == world.kept.rows
+        assert sizes() == world.kept.sizes
     except AssertionError as error:
         error.add_note(f"{form.action} from {form.page}")
         world.kept.restore()
@@ -263,7 +279,7 @@ WRITTEN = {
     *("prompt_text", "prompt_language", "language", "gender", "voice", "consent_note", "external_id", "error"),
     *("error_code", "reason", "message", "change_message", "object_repr", "object_name", "user_name", "address"),
     *("username", "first_name", "last_name", "email", "path", "key_name", "bank", "character", "provider", "upstream"),
-    *("audio_format", "model_preset", "spoken_by", "custom_id", "webhook_error"),
+    *("audio_format", "model_preset", "spoken_by", "custom_id", "webhook_error", "narrator", "author"),
 }
 
 
@@ -284,6 +300,75 @@ def test_the_set_up_page_withstands_whatever_is_sent(fresh: World) -> None:
     SetupToken().consume()
     if failures:
         raise ExceptionGroup("setup", failures)
+
+
+# What scripts send that is no form.
+
+
+def test_times_of_cues_withstand_whatever_is_sent(world: World) -> None:
+    line = Line.objects.filter(project__kind="dub").order_by("position")[0]
+    address = reverse("studio:cues", args=[line.project_id])
+    good = {"line": line.pk, "was": [line.start_ms, line.end_ms], "now": [100, 900]}
+    bad: list[Any] = [None, True, "", MARKUP, NUL, "1", -1, 0, 1.5, math.inf, math.nan, int(BEYOND), [], {}, [[]]]
+    bad += [[1], [1, 2, 3], ["1", "2"], [1.0, 2.0], [True, True], [900, 100], [-5, 1], [0, int(BEYOND)], [None, None]]
+    cues: list[Any] = [[{**good, name: value}] for name in ("line", "now") for value in bad]
+    cues += [[{**good, "was": value}] for value in bad if value != good["was"]]
+    cues += [[{key: value for key, value in good.items() if key != name}] for name in good]
+    cues += [
+        *filter(lambda one: one != [], bad),
+        [good] * 501,
+        [good, MARKUP],
+        [good, {**good, "now": [900, 100]}],
+        {"0": good},
+    ]
+    bodies = [json.dumps({"cues": one}).encode() for one in cues]
+    bodies += [b"", b"null", b"[]", b'"cues"', b"{}", b"{" * 9, HUGE.encode(), b'{"cues": %s' % HUGE.encode(), CONTROLS]
+    for body in bodies:
+        response = world.client.post(address, body, content_type="application/json")
+        assert response.status_code in (200, 400), body[:200]
+        assert rows() == world.kept.rows, body[:200]
+        told = response.json()
+        # What is not as it was seen comes back as it is.
+        assert told["met"] if response.status_code == 200 else told["error"], body[:200]
+    assert world.client.post(address, {"cues": [good]}, content_type="application/json").json() == {"met": {}}
+    assert rows() != world.kept.rows
+
+
+def test_pieces_of_a_file_withstand_whatever_is_sent(world: World) -> None:
+    upload = Upload.objects.get()
+    place = reverse("studio:upload_part", args=[upload.project_id, upload.pk])
+    piece, rest = b"a piece", b"no film" * 141 + b"end"
+    wrong = [("", piece), *((f"?offset={quote(str(bad))}", piece) for bad in ("", MARKUP, NUL, BEYOND, "-1", "²", "9"))]
+    wrong += [("?offset=10&offset=x", piece), ("?offset=10", b""), ("?offset=10", rest + b"more")]
+    wrong += [("?offset=10", bytes(PIECE_BYTES + 1))]
+    for query, body in wrong:
+        response = world.client.put(place + query, body, content_type="application/octet-stream")
+        assert response.status_code in (400, 409, 413), query
+        told = response.json()
+        assert told["error"]["message"] and told["received"] == 10, query
+        assert (rows(), sizes()) == (world.kept.rows, world.kept.sizes), query
+    for token in ("x", MARKUP, NUL, BEYOND, "../../db", upload.pk.upper() + "0"):
+        there = place.replace(upload.pk, quote(token, safe=""))
+        assert world.client.put(f"{there}?offset=10", piece).status_code == 404, token
+        assert world.client.delete(there).status_code == 404, token
+    for outsider in world.outsiders.values():
+        for response in (outsider.put(f"{place}?offset=10", piece), outsider.delete(place)):
+            assert response.status_code in (302, 403, 404)
+    assert (rows(), sizes()) == (world.kept.rows, world.kept.sizes)
+
+
+def test_a_whole_file_that_is_no_film_leaves_what_was(world: World) -> None:
+    upload = Upload.objects.get()
+    place = reverse("studio:upload_part", args=[upload.project_id, upload.pk])
+    content = MARKUP.encode() * 100
+    sent = world.client.put(f"{place}?offset=10", content[:990], content_type="application/octet-stream")
+    assert sent.json()["received"] == upload.size
+    response = world.client.post(f"{place}end/")
+    assert response.status_code == 400 and response.json()["error"]["message"]
+    changed = {table for table, before in world.kept.rows.items() if rows()[table] != before}
+    gone = {str(path) for path in world.kept.sizes.keys() - sizes().keys()}
+    assert (changed, gone) == ({"studio_upload"}, {str(upload.path)})
+    assert not lost()
 
 
 # What comes of it.
@@ -309,7 +394,7 @@ def tried(
     return []
 
 
-CALM = frozenset({200, 204, 302, 400, 403, 404, 405, 409, 410, 429})
+CALM = frozenset({200, 201, 204, 302, 400, 403, 404, 405, 409, 410, 413, 429})
 
 
 def judge(world: World, client: Client, form: Form, response: Any, wrong: list[Complaint]) -> None:
@@ -319,13 +404,16 @@ def judge(world: World, client: Client, form: Form, response: Any, wrong: list[C
     if response.status_code == 302:
         harmless(client.get(urljoin(form.action, response["Location"])))
         sane(now)
-    elif name not in TOLD_AT_ONCE or wrong:
+    elif name in TOLD_AT_ONCE and response.status_code < 300 and not wrong:
+        sane(now)
+    else:
         changed = {table for table, before in world.kept.rows.items() if now[table] != before}
         changed -= {"providers_auditentry"} if name in RECORDED else set()
         assert not changed, f"refused with {response.status_code}, and yet stored in {changed}"
+        assert sizes() == world.kept.sizes, f"refused with {response.status_code}, and yet files were changed"
         whole = name != "studio:import_preview"  # the page that it is put into tells what is wrong with the form
         if whole and response.status_code == 200 and "text/html" in response["Content-Type"]:
-            explained(response, wrong, quiet=name.endswith("_changelist"))
+            explained(response, wrong, quiet=name == "studio:import" or name.endswith("_changelist"))
 
 
 def harmless(response: Any) -> None:
@@ -342,6 +430,7 @@ def unharmed(page: Page) -> None:
 
 
 def sane(tables: dict[str, list[Any]]) -> None:
+    assert not lost()
     for table, found in tables.items():
         for value in (value for row in found for value in row):
             if isinstance(value, str):
@@ -359,7 +448,7 @@ class Complaint:
 
 
 def explained(response: Any, wrong: list[Complaint], *, quiet: bool) -> None:
-    """What people see has its text beside it. `quiet`: the page is a list that just shows itself."""
+    """What people see has its text beside it. `quiet`: the page is a list, or a preview, that just shows itself."""
     page = page_of(response)
     controls = {said for kind, said in page.flow if kind == "control"}
     told = [str(message) for message in get_messages(response.wsgi_request)]

@@ -301,7 +301,7 @@ def test_what_is_heard_goes_on_while_the_page_changes(visit: Visit, ann: User, b
     project = project_of(ann, bank, "dialogue")
     (line,) = write(project, "Listen.", character_id=bank.characters.get().pk)
     aside(generate, project, project.lines.all(), Want.ALL, ann)
-    aside(spoken, project, 30.0)
+    aside(spoken, project, 120.0)
     page = open_project(visit(ann), project)
     page.locator("[data-nr-play]").click()
     page.wait_for_function("document.querySelector('#nr-player audio').currentTime > 0.2")

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from providers.errors import QueueCancelled, QueueFull, QueueTimeout
 from providers.lane import BATCH_TURN
-from providers.queue import Cost, Priority, QueueRules, SpeechQueue
+from providers.queue import Cost, Priority, QueueRules, SharedQueue
 from providers.speech import ProviderConfig
-from tests.fake_clock import FakeClock, settle
+from tests.fake_clock import FakeClock
+from tests.queues import Queues
 
 ONE = ProviderConfig(id=1, name="One", kind="embedded", max_concurrency=1)
 THREE = ProviderConfig(id=3, name="Three", kind="embedded", max_concurrency=3)
@@ -22,8 +23,8 @@ THREE = ProviderConfig(id=3, name="Three", kind="embedded", max_concurrency=3)
 class Crowd:
     """Callers of one queue, each held in its slot until released; `started` tells the order of their turns."""
 
-    def __init__(self, queue: SpeechQueue, provider: ProviderConfig) -> None:
-        self.queue = queue
+    def __init__(self, queue: SharedQueue, clock: FakeClock, provider: ProviderConfig) -> None:
+        self.queue, self.clock = queue, clock
         self.provider = provider
         self.started: list[str] = []
         self.tasks: dict[str, asyncio.Task[None]] = {}
@@ -41,144 +42,148 @@ class Crowd:
     async def leave(self, name: str) -> None:
         self._doors[name].set()
         await self.tasks[name]
-        await settle()
+        await self.clock.settle()
 
 
 @asynccontextmanager
-async def crowd(provider: ProviderConfig) -> AsyncIterator[Crowd]:
-    made = Crowd(SpeechQueue(), provider)
-    yield made
-    for task in made.tasks.values():
-        task.cancel()
-    await asyncio.gather(*made.tasks.values(), return_exceptions=True)
-    snapshot = made.queue.snapshot()
-    assert not snapshot.running and not snapshot.waiting, "a slot was not given back"
+async def crowd(queues: Queues, provider: ProviderConfig) -> AsyncIterator[Crowd]:
+    async with queues.open() as (queue, clock):
+        made = Crowd(queue, clock, provider)
+        yield made
+        for task in made.tasks.values():
+            task.cancel()
+        await asyncio.gather(*made.tasks.values(), return_exceptions=True)
+        snapshot = await made.queue.snapshot()
+        assert not snapshot.running and not snapshot.waiting, "a slot was not given back"
 
 
-async def test_first_come_first_served() -> None:
-    async with crowd(ONE) as callers:
+async def test_first_come_first_served(queues: Queues) -> None:
+    async with crowd(queues, ONE) as callers:
         for name in "abcd":
             callers.enter(name)
-            await settle()
+            await callers.clock.settle()
         for name in "abc":
             await callers.leave(name)
         assert callers.started == ["a", "b", "c", "d"]
 
 
-async def test_as_many_run_at_once_as_the_provider_allows() -> None:
-    async with crowd(THREE) as callers:
+async def test_as_many_run_at_once_as_the_provider_allows(queues: Queues) -> None:
+    async with crowd(queues, THREE) as callers:
         for name in "abcde":
             callers.enter(name)
-        await settle()
+        await callers.clock.settle()
         assert callers.started == ["a", "b", "c"]
-        snapshot = callers.queue.snapshot()
+        snapshot = await callers.queue.snapshot()
         assert [waiting.ticket.source for waiting in snapshot.waiting] == ["d", "e"]
         await callers.leave("b")
         assert callers.started[3:] == ["d"]
 
 
-async def test_providers_do_not_wait_for_each_other() -> None:
-    queue = SpeechQueue()
-    async with queue.slot(ONE, Cost()), asyncio.timeout(5), queue.slot(THREE, Cost()) as other:
+async def test_providers_do_not_wait_for_each_other(queues: Queues) -> None:
+    async with (
+        queues.open() as (queue, _clock),
+        queue.slot(ONE, Cost()),
+        asyncio.timeout(60),
+        queue.slot(THREE, Cost()) as other,
+    ):
         assert other.provider.name == "Three"
 
 
-async def test_interactive_goes_before_batch() -> None:
-    async with crowd(ONE) as callers:
+async def test_interactive_goes_before_batch(queues: Queues) -> None:
+    async with crowd(queues, ONE) as callers:
         callers.enter("running")
-        await settle()
+        await callers.clock.settle()
         callers.enter("batch", Priority.BATCH)
-        await settle()
+        await callers.clock.settle()
         callers.enter("person")
-        await settle()
+        await callers.clock.settle()
         await callers.leave("running")
         assert callers.started == ["running", "person"]
 
 
-async def test_a_waiting_batch_line_is_not_starved() -> None:
-    async with crowd(ONE) as callers:
+async def test_a_waiting_batch_line_is_not_starved(queues: Queues) -> None:
+    async with crowd(queues, ONE) as callers:
         callers.enter("p0")
-        await settle()
+        await callers.clock.settle()
         callers.enter("batch", Priority.BATCH)
         for number in range(1, 2 * BATCH_TURN):
             callers.enter(f"p{number}")
-        await settle()
+        await callers.clock.settle()
         for number in range(BATCH_TURN):
             await callers.leave(f"p{number}")
         assert callers.started == [f"p{number}" for number in range(BATCH_TURN)] + ["batch"]
 
 
-async def test_a_full_queue_refuses_at_once() -> None:
-    async with crowd(ONE) as callers:
+async def test_a_full_queue_refuses_at_once(queues: Queues) -> None:
+    async with crowd(queues, ONE) as callers:
         rules = QueueRules(max_waiting=1, deadline=None)
         callers.enter("running", rules=rules)
         callers.enter("waiting", rules=rules)
-        await settle()
+        await callers.clock.settle()
         with pytest.raises(QueueFull, match="One") as caught:
             async with callers.queue.slot(ONE, Cost(), rules=rules):
                 pass
         assert caught.value.retry_after
 
 
-async def test_the_deadline_ends_a_wait_and_gives_the_place_up() -> None:
-    async with crowd(ONE) as callers:
+async def test_the_deadline_ends_a_wait_and_gives_the_place_up(queues: Queues) -> None:
+    async with crowd(queues, ONE) as callers:
         callers.enter("running")
-        await settle()
+        await callers.clock.settle()
+        callers.enter("late", rules=QueueRules(deadline=0.01))
+        await callers.clock.advance(0.02)
         with pytest.raises(QueueTimeout):
-            async with callers.queue.slot(ONE, Cost(), rules=QueueRules(deadline=0.01)):
-                pass
-        assert not callers.queue.snapshot().waiting
+            await callers.tasks["late"]
+        assert not (await callers.queue.snapshot()).waiting
 
 
-async def test_cancel_by_id_ends_a_wait() -> None:
-    async with crowd(ONE) as callers:
+async def test_cancel_by_id_ends_a_wait(queues: Queues) -> None:
+    async with crowd(queues, ONE) as callers:
         callers.enter("running")
         callers.enter("waiting")
-        await settle()
-        ticket = callers.queue.snapshot().waiting[0].ticket
-        assert callers.queue.cancel(ticket.id)
+        await callers.clock.settle()
+        ticket = (await callers.queue.snapshot()).waiting[0].ticket
+        assert await callers.queue.cancel(ticket.id)
         with pytest.raises(QueueCancelled):
             await callers.tasks["waiting"]
-        assert not callers.queue.cancel(ticket.id), "cancelled twice"
+        assert not await callers.queue.cancel(ticket.id), "cancelled twice"
 
 
-async def test_a_failing_caller_gives_its_slot_back() -> None:
-    queue = SpeechQueue()
-    with pytest.raises(ZeroDivisionError):
-        async with queue.slot(ONE, Cost()):
-            raise ZeroDivisionError
-    assert not queue.snapshot().running
+async def test_a_failing_caller_gives_its_slot_back(queues: Queues) -> None:
+    async with queues.open() as (queue, _clock):
+        with pytest.raises(ZeroDivisionError):
+            async with queue.slot(ONE, Cost()):
+                raise ZeroDivisionError
+        assert not (await queue.snapshot()).running
 
 
-async def test_a_caller_cancelled_at_the_moment_of_its_turn_gives_the_slot_on() -> None:
-    async with crowd(ONE) as callers:
+async def test_a_caller_cancelled_at_the_moment_of_its_turn_gives_the_slot_on(queues: Queues) -> None:
+    async with crowd(queues, ONE) as callers:
         callers.enter("running")
         callers.enter("unlucky")
         callers.enter("next")
-        await settle()
+        await callers.clock.settle()
         callers._doors["running"].set()
         while not callers.tasks["running"].done():
             await asyncio.sleep(0)
         callers.tasks["unlucky"].cancel()
-        await settle()
+        await callers.clock.settle()
         assert callers.started[-1] == "next"
 
 
-async def test_a_raised_limit_lets_the_waiting_in() -> None:
-    async with crowd(ONE) as callers:
+async def test_a_raised_limit_lets_the_waiting_in(queues: Queues) -> None:
+    async with crowd(queues, ONE) as callers:
         for name in "abc":
             callers.enter(name)
-        await settle()
+        await callers.clock.settle()
         callers.provider = ProviderConfig(id=1, name="One", kind="embedded", max_concurrency=4)
         callers.enter("d")
-        await settle()
+        await callers.clock.settle()
         assert sorted(callers.started) == ["a", "b", "c", "d"]
 
 
-async def test_times_are_of_the_given_clock() -> None:
-    clock = FakeClock()
-    queue = SpeechQueue(clock)
-    async with queue.slot(ONE, Cost()) as ticket:
+async def test_times_are_of_the_given_clock(queues: Queues) -> None:
+    async with queues.open() as (queue, clock), queue.slot(ONE, Cost()) as ticket:
         await clock.advance(7.5)
         assert ticket.waited == 0
         assert ticket.started_at == clock.seconds - 7.5
@@ -186,25 +191,32 @@ async def test_times_are_of_the_given_clock() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 5), st.integers(1, 40))
-def test_never_above_the_limit_and_nothing_leaks(seed: int, limit: int, callers: int) -> None:
-    asyncio.run(_random_crowd(random.Random(seed), limit, callers))
+def test_never_above_the_limit_and_nothing_leaks(queues: Queues, seed: int, limit: int, callers: int) -> None:
+    async def come_and_go() -> None:
+        async with queues.open() as (queue, _clock):
+            await _random_crowd(queue, random.Random(seed), limit, callers)
+
+    asyncio.run(come_and_go())
 
 
-async def _random_crowd(dice: random.Random, limit: int, callers: int) -> None:
+async def _random_crowd(queue: SharedQueue, dice: random.Random, limit: int, callers: int) -> None:
     """Callers that come, fail, are cancelled and finish at random."""
-    queue = SpeechQueue()
     provider = ProviderConfig(id=9, name="Nine", kind="embedded", max_concurrency=limit)
-    peak = 0
+    running = peak = 0
 
     async def call() -> None:
-        nonlocal peak
+        nonlocal running, peak
         priority = dice.choice(list(Priority))
         async with queue.slot(provider, Cost(), priority=priority, rules=QueueRules(deadline=None)):
-            peak = max(peak, len(queue.snapshot().running))
-            for _ in range(dice.randrange(4)):
-                await asyncio.sleep(0)
-            if dice.random() < 0.2:
-                raise ZeroDivisionError
+            running += 1
+            peak = max(peak, running)
+            try:
+                for _ in range(dice.randrange(4)):
+                    await asyncio.sleep(0)
+                if dice.random() < 0.2:
+                    raise ZeroDivisionError
+            finally:
+                running -= 1
 
     tasks = [asyncio.create_task(call()) for _ in range(callers)]
     for task in dice.sample(tasks, len(tasks) // 3):
@@ -213,6 +225,6 @@ async def _random_crowd(dice: random.Random, limit: int, callers: int) -> None:
     for task in tasks:
         with suppress(asyncio.CancelledError, ZeroDivisionError):
             await task
-    snapshot = queue.snapshot()
+    snapshot = await queue.snapshot()
     assert peak <= limit
     assert not snapshot.running and not snapshot.waiting

@@ -24,9 +24,10 @@ from providers.errors import (
     UpstreamUnauthorized,
 )
 from providers.limits import COOL_SECONDS, FAILURES_TO_COOL, NOTHING, Cost, StoredUsage
-from providers.queue import Priority, QueueRules, Reason, SpeechQueue
+from providers.queue import Priority, QueueRules, Reason, SharedQueue
 from providers.speech import ProviderConfig
-from tests.fake_clock import FakeClock, settle
+from tests.fake_clock import FakeClock
+from tests.queues import Queues
 
 BASE = ProviderConfig(id=1, name="One", kind="embedded", max_concurrency=64)
 PATIENT = QueueRules(deadline=None)
@@ -36,10 +37,8 @@ BEGUN = QueueRules(deadline=None, begun=True)
 class Desk:
     """Calls that end at once, or are held until `finish`; `starts` are (name, seconds since the test began)."""
 
-    def __init__(self, provider: ProviderConfig, **queue: Any) -> None:
-        self.clock = FakeClock()
-        self.queue = SpeechQueue(self.clock, **queue)
-        self.provider = provider
+    def __init__(self, provider: ProviderConfig, queue: SharedQueue, clock: FakeClock) -> None:
+        self.queue, self.clock, self.provider = queue, clock, provider
         self.starts: list[tuple[str, float]] = []
         self.tasks: dict[str, asyncio.Task[None]] = {}
         self._began = self.clock.seconds
@@ -47,7 +46,7 @@ class Desk:
     async def ask(self, name: str, tokens: int = 0, *, batch: bool = False, **call: Any) -> None:
         priority = Priority.BATCH if batch else Priority.INTERACTIVE
         self.tasks[name] = asyncio.create_task(self._call(name, Cost(tokens=tokens), priority, **call))
-        await settle()
+        await self.clock.settle()
 
     async def _call(
         self,
@@ -75,18 +74,19 @@ class Desk:
 
 
 @asynccontextmanager
-async def desk(ledger: Any = None, **limits: Any) -> AsyncIterator[Desk]:
-    made = Desk(replace(BASE, **limits), ledger=ledger)
-    yield made
-    for task in made.tasks.values():
-        task.cancel()
-    await asyncio.gather(*made.tasks.values(), return_exceptions=True)
-    made.queue.close()
-    assert not made.queue.snapshot().running and not made.queue.snapshot().waiting
+async def desk(queues: Queues, ledger: Any = None, **limits: Any) -> AsyncIterator[Desk]:
+    async with queues.open(ledger) as (queue, clock):
+        made = Desk(replace(BASE, **limits), queue, clock)
+        yield made
+        for task in made.tasks.values():
+            task.cancel()
+        await asyncio.gather(*made.tasks.values(), return_exceptions=True)
+        snapshot = await queue.snapshot()
+        assert not snapshot.running and not snapshot.waiting
 
 
-async def test_requests_per_minute_slide() -> None:
-    async with desk(requests_per_minute=2) as calls:
+async def test_requests_per_minute_slide(queues: Queues) -> None:
+    async with desk(queues, requests_per_minute=2) as calls:
         await calls.ask("a")
         await calls.clock.advance(20)
         for name in "bcd":
@@ -96,8 +96,8 @@ async def test_requests_per_minute_slide() -> None:
         assert calls.starts == [("a", 0), ("b", 20), ("c", 60), ("d", 80)]
 
 
-async def test_tokens_per_minute_slide() -> None:
-    async with desk(tokens_per_minute=100) as calls:
+async def test_tokens_per_minute_slide(queues: Queues) -> None:
+    async with desk(queues, tokens_per_minute=100) as calls:
         await calls.ask("a", 60)
         await calls.ask("b", 40)
         await calls.ask("c", 1)
@@ -107,8 +107,8 @@ async def test_tokens_per_minute_slide() -> None:
         assert calls.order == "abc"
 
 
-async def test_nobody_overtakes_a_large_request() -> None:
-    async with desk(tokens_per_minute=100) as calls:
+async def test_nobody_overtakes_a_large_request(queues: Queues) -> None:
+    async with desk(queues, tokens_per_minute=100) as calls:
         await calls.ask("a", 60)
         await calls.ask("L", 90)
         await calls.ask("s", 5)
@@ -117,8 +117,8 @@ async def test_nobody_overtakes_a_large_request() -> None:
         assert calls.order == "aLs"
 
 
-async def test_a_request_over_a_minutes_tokens_runs_alone() -> None:
-    async with desk(tokens_per_minute=100) as calls:
+async def test_a_request_over_a_minutes_tokens_runs_alone(queues: Queues) -> None:
+    async with desk(queues, tokens_per_minute=100) as calls:
         await calls.ask("a", 10)
         await calls.ask("L", 500)
         await calls.ask("b", 10)
@@ -132,8 +132,8 @@ async def test_a_request_over_a_minutes_tokens_runs_alone() -> None:
         assert calls.order == "aLb"
 
 
-async def test_a_text_over_the_days_tokens_is_refused_with_the_reason() -> None:
-    async with desk(tokens_per_day=100) as calls:
+async def test_a_text_over_the_days_tokens_is_refused_with_the_reason(queues: Queues) -> None:
+    async with desk(queues, tokens_per_day=100) as calls:
         for batch in (False, True):
             await calls.ask("x", 101, batch=batch)
             error = calls.error("x")
@@ -141,15 +141,17 @@ async def test_a_text_over_the_days_tokens_is_refused_with_the_reason() -> None:
 
 
 @pytest.mark.parametrize("limits", [{"requests_per_day": 2}, {"tokens_per_day": 10}])
-async def test_a_spent_day_refuses_people_and_keeps_batches_for_tomorrow(limits: dict[str, Any]) -> None:
-    async with desk(**limits) as calls:
+async def test_a_spent_day_refuses_people_and_keeps_batches_for_tomorrow(
+    queues: Queues, limits: dict[str, Any]
+) -> None:
+    async with desk(queues, **limits) as calls:
         await calls.ask("a", 5)
         await calls.ask("b", 5, batch=True)
         await calls.ask("p", 5)
         error = calls.error("p")
         assert isinstance(error, DailyBudgetSpent) and error.status == 429 and error.permanent
         await calls.ask("c", 5, batch=True)
-        (waiting,) = calls.queue.snapshot().waiting
+        (waiting,) = (await calls.queue.snapshot()).waiting
         assert waiting.expected == pytest.approx(12 * 3600, abs=60)
         await calls.clock.advance(12 * 3600 - 1)
         assert calls.order == "ab"
@@ -157,16 +159,16 @@ async def test_a_spent_day_refuses_people_and_keeps_batches_for_tomorrow(limits:
         assert calls.order == "abc"
 
 
-async def test_a_waiting_batch_of_tomorrow_does_not_block_a_small_request_of_today() -> None:
-    async with desk(tokens_per_day=10) as calls:
+async def test_a_waiting_batch_of_tomorrow_does_not_block_a_small_request_of_today(queues: Queues) -> None:
+    async with desk(queues, tokens_per_day=10) as calls:
         await calls.ask("a", 5)
         await calls.ask("B", 9, batch=True)
         await calls.ask("p", 3)
         assert calls.order == "ap"
 
 
-async def test_people_who_wait_when_the_day_is_spent_hear_it() -> None:
-    async with desk(requests_per_day=1, max_concurrency=1) as calls:
+async def test_people_who_wait_when_the_day_is_spent_hear_it(queues: Queues) -> None:
+    async with desk(queues, requests_per_day=1, max_concurrency=1) as calls:
         door = asyncio.Event()
         await calls.ask("batch", batch=True, hold=door)
         calls.provider = replace(calls.provider, requests_per_day=1)
@@ -174,8 +176,8 @@ async def test_people_who_wait_when_the_day_is_spent_hear_it() -> None:
         assert isinstance(calls.error("p"), DailyBudgetSpent)
 
 
-async def test_a_long_text_pays_for_its_day_at_the_start() -> None:
-    async with desk(requests_per_day=4) as calls:
+async def test_a_long_text_pays_for_its_day_at_the_start(queues: Queues) -> None:
+    async with desk(queues, requests_per_day=4) as calls:
         await calls.ask("first", day=Cost(requests=3))
         await calls.ask("p", day=Cost(requests=2))
         assert isinstance(calls.error("p"), DailyBudgetSpent), "only one is left"
@@ -185,25 +187,25 @@ async def test_a_long_text_pays_for_its_day_at_the_start() -> None:
         assert calls.order == "firstqsecondthird"
 
 
-async def test_what_a_text_did_not_use_of_its_day_comes_back() -> None:
-    async with desk(requests_per_day=3) as calls:
+async def test_what_a_text_did_not_use_of_its_day_comes_back(queues: Queues) -> None:
+    async with desk(queues, requests_per_day=3) as calls:
         await calls.ask("first", day=Cost(requests=3))
         await calls.ask("b", batch=True)
         assert calls.order == "first"
         calls.queue.give_back(calls.provider, Cost(requests=2))
-        await settle()
+        await calls.clock.settle()
         assert calls.order == "firstb"
 
 
-async def test_more_pieces_than_a_days_requests_are_refused_with_the_reason() -> None:
-    async with desk(requests_per_day=4) as calls:
+async def test_more_pieces_than_a_days_requests_are_refused_with_the_reason(queues: Queues) -> None:
+    async with desk(queues, requests_per_day=4) as calls:
         await calls.ask("x", day=Cost(requests=5))
         error = calls.error("x")
         assert isinstance(error, OverDailyBudget) and "5 requests" in error.message and "4 a day" in error.message
 
 
-async def test_speech_that_has_begun_waits_until_its_provider_has_rested() -> None:
-    async with desk() as calls:
+async def test_speech_that_has_begun_waits_until_its_provider_has_rested(queues: Queues) -> None:
+    async with desk(queues) as calls:
         await fail_until_cool(calls)
         await calls.ask("next", rules=BEGUN)
         assert calls.error("next") is None and calls.order == ""
@@ -211,34 +213,34 @@ async def test_speech_that_has_begun_waits_until_its_provider_has_rested() -> No
         assert calls.order == "next"
 
 
-async def test_speech_that_has_begun_stays_when_its_provider_starts_cooling() -> None:
-    async with desk(max_concurrency=1) as calls:
+async def test_speech_that_has_begun_stays_when_its_provider_starts_cooling(queues: Queues) -> None:
+    async with desk(queues, max_concurrency=1) as calls:
         for number in range(FAILURES_TO_COOL - 1):
             await calls.ask(f"x{number}", error=UpstreamFailed("oops"))
         door = asyncio.Event()
         await calls.ask("last", error=UpstreamFailed("oops"), hold=door)
         await calls.ask("next", rules=BEGUN)
         door.set()
-        await settle()
+        await calls.clock.settle()
         assert calls.error("next") is None
         await calls.clock.advance(COOL_SECONDS)
         assert calls.order.endswith("next")
 
 
-async def test_the_snapshot_tells_who_rests_and_why() -> None:
-    async with desk() as calls:
+async def test_the_snapshot_tells_who_rests_and_why(queues: Queues) -> None:
+    async with desk(queues) as calls:
         await calls.ask("x", error=UpstreamBusy("slow down", retry_after=20))
-        (resting,) = calls.queue.snapshot().resting
+        (resting,) = (await calls.queue.snapshot()).resting
         assert (resting.provider.name, resting.seconds, resting.cooling) == ("One", 20, False)
         await calls.clock.advance(20)
-        assert calls.queue.snapshot().resting == ()
+        assert (await calls.queue.snapshot()).resting == ()
         await fail_until_cool(calls)
-        (resting,) = calls.queue.snapshot().resting
+        (resting,) = (await calls.queue.snapshot()).resting
         assert (resting.seconds, resting.cooling) == (COOL_SECONDS, True)
 
 
-async def test_days_are_those_of_the_providers_zone() -> None:
-    async with desk(requests_per_day=1, time_zone="America/Los_Angeles") as calls:
+async def test_days_are_those_of_the_providers_zone(queues: Queues) -> None:
+    async with desk(queues, requests_per_day=1, time_zone="America/Los_Angeles") as calls:
         calls.clock.start = datetime(2026, 3, 1, 7, 59, 30, tzinfo=UTC)
         await calls.ask("a")
         await calls.ask("b", batch=True)
@@ -263,10 +265,10 @@ class Shelf:
         self.noted.append(cost)
 
 
-async def test_usage_survives_a_restart() -> None:
+async def test_usage_survives_a_restart(queues: Queues) -> None:
     stored = StoredUsage(datetime(2026, 3, 1, tzinfo=UTC).date(), requests=8, recent=((50.0, Cost()), (10.0, Cost())))
     shelf = Shelf(stored)
-    async with desk(shelf, requests_per_day=10, requests_per_minute=3) as calls:
+    async with desk(queues, shelf, requests_per_day=10, requests_per_minute=3) as calls:
         for name in "abc":
             await calls.ask(name)
         await calls.clock.advance(11)
@@ -275,17 +277,17 @@ async def test_usage_survives_a_restart() -> None:
         assert shelf.noted == [Cost(), Cost()]
 
 
-async def test_callers_keep_their_order_while_the_ledger_is_read() -> None:
+async def test_callers_keep_their_order_while_the_ledger_is_read(queues: Queues) -> None:
     stored = StoredUsage(datetime(2026, 3, 1, tzinfo=UTC).date())
-    async with desk(Shelf(stored), max_concurrency=1) as calls:
+    async with desk(queues, Shelf(stored), max_concurrency=1) as calls:
         for name in "abc":
             calls.tasks[name] = asyncio.create_task(calls._call(name, Cost(), Priority.INTERACTIVE))
-        await settle()
+        await calls.clock.settle()
         assert calls.order == "abc"
 
 
-async def test_a_pause_that_the_provider_asks_for_holds_for_all() -> None:
-    async with desk() as calls:
+async def test_a_pause_that_the_provider_asks_for_holds_for_all(queues: Queues) -> None:
+    async with desk(queues) as calls:
         await calls.ask("x", error=UpstreamBusy("slow down", retry_after=10))
         await calls.ask("a")
         await calls.ask("b", batch=True)
@@ -294,8 +296,8 @@ async def test_a_pause_that_the_provider_asks_for_holds_for_all() -> None:
         assert calls.starts[1:] == [("a", 10), ("b", 10)]
 
 
-async def test_a_pause_over_the_deadline_is_told_at_once() -> None:
-    async with desk() as calls:
+async def test_a_pause_over_the_deadline_is_told_at_once(queues: Queues) -> None:
+    async with desk(queues) as calls:
         await calls.ask("x", error=UpstreamBusy("slow down", retry_after=40))
         await calls.ask("p", rules=QueueRules(deadline=25))
         error = calls.error("p")
@@ -311,8 +313,8 @@ async def fail_until_cool(calls: Desk) -> None:
     calls.starts.clear()
 
 
-async def test_repeated_failures_cool_the_provider_down() -> None:
-    async with desk() as calls:
+async def test_repeated_failures_cool_the_provider_down(queues: Queues) -> None:
+    async with desk(queues) as calls:
         await fail_until_cool(calls)
         await calls.ask("p")
         assert isinstance(calls.error("p"), ProviderResting)
@@ -325,8 +327,8 @@ async def test_repeated_failures_cool_the_provider_down() -> None:
         assert calls.order == "bq"
 
 
-async def test_those_who_wait_when_it_starts_cooling_get_a_clear_answer() -> None:
-    async with desk(max_concurrency=1) as calls:
+async def test_those_who_wait_when_it_starts_cooling_get_a_clear_answer(queues: Queues) -> None:
+    async with desk(queues, max_concurrency=1) as calls:
         for number in range(FAILURES_TO_COOL - 1):
             await calls.ask(f"x{number}", error=UpstreamFailed("oops"))
         door = asyncio.Event()
@@ -334,15 +336,15 @@ async def test_those_who_wait_when_it_starts_cooling_get_a_clear_answer() -> Non
         await calls.ask("p")
         await calls.ask("b", batch=True)
         door.set()
-        await settle()
+        await calls.clock.settle()
         assert isinstance(calls.error("p"), ProviderResting)
         assert calls.error("b") is None, "a batch waits"
         await calls.clock.advance(COOL_SECONDS)
         assert calls.order.endswith("b")
 
 
-async def test_one_probe_at_a_time_after_cooling() -> None:
-    async with desk() as calls:
+async def test_one_probe_at_a_time_after_cooling(queues: Queues) -> None:
+    async with desk(queues) as calls:
         await fail_until_cool(calls)
         door = asyncio.Event()
         await calls.clock.advance(COOL_SECONDS)
@@ -350,15 +352,15 @@ async def test_one_probe_at_a_time_after_cooling() -> None:
         await calls.ask("b")
         assert calls.order == "a"
         door.set()
-        await settle()
+        await calls.clock.settle()
         assert calls.order == "ab"
         await calls.ask("c", hold=asyncio.Event())
         await calls.ask("d", hold=asyncio.Event())
         assert calls.order == "abcd", "after a success all places are open"
 
 
-async def test_a_failed_probe_cools_twice_as_long() -> None:
-    async with desk() as calls:
+async def test_a_failed_probe_cools_twice_as_long(queues: Queues) -> None:
+    async with desk(queues) as calls:
         await fail_until_cool(calls)
         await calls.clock.advance(COOL_SECONDS)
         await calls.ask("probe", error=UpstreamFailed("still"))
@@ -370,29 +372,29 @@ async def test_a_failed_probe_cools_twice_as_long() -> None:
         assert calls.order == "b"
 
 
-async def test_permanent_failures_and_departures_do_not_cool() -> None:
-    async with desk() as calls:
+async def test_permanent_failures_and_departures_do_not_cool(queues: Queues) -> None:
+    async with desk(queues) as calls:
         for number in range(3 * FAILURES_TO_COOL):
             await calls.ask(f"x{number}", error=UpstreamUnauthorized("key"))
         for number in range(3 * FAILURES_TO_COOL):
             await calls.ask(f"y{number}", hold=asyncio.Event())
             calls.tasks[f"y{number}"].cancel()
-            await settle()
+            await calls.clock.settle()
         calls.starts.clear()
         await calls.ask("p")
         assert calls.order == "p"
 
 
-async def test_a_new_address_is_a_new_chance() -> None:
-    async with desk(base_url="http://old") as calls:
+async def test_a_new_address_is_a_new_chance(queues: Queues) -> None:
+    async with desk(queues, base_url="http://old") as calls:
         await fail_until_cool(calls)
         calls.provider = replace(calls.provider, base_url="http://new")
         await calls.ask("p")
         assert calls.order == "p"
 
 
-async def test_the_deadline_is_of_the_clock() -> None:
-    async with desk(max_concurrency=1) as calls:
+async def test_the_deadline_is_of_the_clock(queues: Queues) -> None:
+    async with desk(queues, max_concurrency=1) as calls:
         await calls.ask("a", hold=asyncio.Event())
         await calls.ask("p", rules=QueueRules(deadline=25))
         await calls.clock.advance(24)
@@ -401,19 +403,19 @@ async def test_the_deadline_is_of_the_clock() -> None:
         assert isinstance(calls.error("p"), QueueTimeout)
 
 
-async def test_the_snapshot_tells_who_runs_waits_and_was() -> None:
-    async with desk(requests_per_minute=1) as calls:
+async def test_the_snapshot_tells_who_runs_waits_and_was(queues: Queues) -> None:
+    async with desk(queues, requests_per_minute=1) as calls:
         await calls.ask("a", hold=asyncio.Event())
         await calls.ask("b")
         await calls.clock.advance(10)
-        snapshot = calls.queue.snapshot()
+        snapshot = await calls.queue.snapshot()
         assert [ticket.source for ticket in snapshot.running] == ["a"]
         assert [waiting.ticket.source for waiting in snapshot.waiting] == ["b"]
         assert snapshot.waiting[0].expected == pytest.approx(50)
         await calls.ask("x", error=UpstreamFailed("oops"))
         calls.tasks["a"].cancel()
         await calls.clock.advance(120)
-        recent = {ticket.source: (ticket.outcome, ticket.message) for ticket in calls.queue.snapshot().recent}
+        recent = {ticket.source: (ticket.outcome, ticket.message) for ticket in (await calls.queue.snapshot()).recent}
         assert recent == {"a": ("left", ""), "b": ("done", ""), "x": ("upstream_failed", "oops")}
 
 
@@ -430,21 +432,21 @@ async def test_the_snapshot_tells_who_runs_waits_and_was() -> None:
     ],
 )
 async def test_a_wait_says_what_it_is_for(
-    limits: dict[str, Any], tokens: tuple[int, int], reason: Reason, expected: float
+    queues: Queues, limits: dict[str, Any], tokens: tuple[int, int], reason: Reason, expected: float
 ) -> None:
-    async with desk(**limits) as calls:
+    async with desk(queues, **limits) as calls:
         await calls.ask("a", tokens[0], batch=True, hold=asyncio.Event())
         await calls.ask("b", tokens[1], batch=True)
-        (waiting,) = calls.queue.snapshot().waiting
+        (waiting,) = (await calls.queue.snapshot()).waiting
         assert waiting.reason is reason
         assert waiting.expected == pytest.approx(expected, abs=5)
 
 
-async def test_a_wait_for_a_resting_provider_says_so() -> None:
-    async with desk() as calls:
+async def test_a_wait_for_a_resting_provider_says_so(queues: Queues) -> None:
+    async with desk(queues) as calls:
         await calls.ask("a", error=UpstreamBusy("Slow down.", retry_after=30))
         await calls.ask("b", batch=True)
-        (waiting,) = calls.queue.snapshot().waiting
+        (waiting,) = (await calls.queue.snapshot()).waiting
         assert waiting.reason is Reason.REST and waiting.expected >= 30
 
 
@@ -466,16 +468,20 @@ ASKS = st.lists(
 @settings(max_examples=60, deadline=None)
 @given(LIMITS, ASKS)
 def test_no_window_is_ever_exceeded_and_nobody_overtakes(
-    limits: dict[str, int], asks: list[tuple[int, bool, int, str]]
+    queues: Queues, limits: dict[str, int], asks: list[tuple[int, bool, int, str]]
 ) -> None:
-    asyncio.run(_check_windows(limits, asks))
+    async def check() -> None:
+        async with queues.open() as (queue, clock):
+            await _check_windows(queue, clock, limits, asks)
+
+    asyncio.run(check())
 
 
-async def _check_windows(limits: dict[str, Any], asks: list[tuple[int, bool, int, str]]) -> None:
+async def _check_windows(
+    queue: SharedQueue, clock: FakeClock, limits: dict[str, Any], asks: list[tuple[int, bool, int, str]]
+) -> None:
     running = 0
     started: list[tuple[float, int, bool, int]] = []
-    clock = FakeClock()
-    queue = SpeechQueue(clock)
     provider = replace(BASE, **limits)
 
     async def call(number: int, tokens: int, batch: bool, seconds: int, end: str) -> None:
@@ -497,16 +503,16 @@ async def _check_windows(limits: dict[str, Any], asks: list[tuple[int, bool, int
     tasks = []
     for number, (tokens, batch, seconds, end) in enumerate(asks):
         tasks.append(asyncio.create_task(call(number, tokens, batch, seconds, end)))
-        await settle()
+        await clock.settle()
         if end == "leave":
             tasks[-1].cancel()
-        await clock.advance(seconds / 3)
+        await clock.advance(round(seconds / 3, 3))
     await clock.advance(3600)
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    assert not queue.snapshot().running and not queue.snapshot().waiting
-    queue.close()
+    snapshot = await queue.snapshot()
+    assert not snapshot.running and not snapshot.waiting
     _assert_windows(provider, started)
 
 
@@ -528,8 +534,8 @@ def _assert_windows(provider: ProviderConfig, started: list[tuple[float, int, bo
         assert numbers == sorted(numbers)
 
 
-async def test_a_call_with_older_values_does_not_bring_them_back() -> None:
-    async with desk(max_concurrency=8) as calls:
+async def test_a_call_with_older_values_does_not_bring_them_back(queues: Queues) -> None:
+    async with desk(queues, max_concurrency=8) as calls:
         old, calls.provider = calls.provider, replace(calls.provider, max_concurrency=1, version=2)
         await calls.ask("a", hold=asyncio.Event())
         await calls.ask("b", hold=asyncio.Event())
@@ -538,8 +544,8 @@ async def test_a_call_with_older_values_does_not_bring_them_back() -> None:
         assert calls.order == "a"
 
 
-async def test_a_clock_set_back_gives_no_second_budget() -> None:
-    async with desk(requests_per_day=1) as calls:
+async def test_a_clock_set_back_gives_no_second_budget(queues: Queues) -> None:
+    async with desk(queues, requests_per_day=1) as calls:
         await calls.ask("a")
         calls.clock.start -= timedelta(days=1)
         await calls.ask("p")

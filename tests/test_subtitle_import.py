@@ -120,7 +120,7 @@ def test_many_that_are_left_out_are_named_in_part(client: Client, film: Project)
         ("film.srt", wav_file(tone(24_000, 0.1), 24_000), "no text file"),
         ("film.srt", bytes(range(256)) * 20, "no text file"),
         ("film.vtt", b"", "empty"),
-        ("big.srt", b"1\n00:00:01,000 --> 00:00:02,000\nOne.\n" * 260_000, "too large"),
+        ("big.srt", b"1\n00:00:01,000 --> 00:00:02,000\nOne.\n" * 260_000, "more than 8 MB"),
     ],
     ids=["letter", "sound", "rubbish", "empty", "big"],
 )

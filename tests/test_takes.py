@@ -25,6 +25,7 @@ from django.utils import timezone
 
 from banks.models import Bank, Character, Membership, ReferenceAudio
 from banks.roster import speaker_of
+from banks.storage import StorageFailed, StorageFull
 from providers.audio import encode, probe, wav_header, wav_sizes_are_true
 from providers.database import in_database
 from providers.engine import close_engine, current_engine
@@ -33,7 +34,7 @@ from providers.models import Provider
 from providers.speech import AudioFormat, TaskMode
 from studio import claims, files, housekeeping, runner
 from studio.cast import everybody, freeze
-from studio.files import QuotaSpent, StorageFailed, StorageFull, TakeFile, finished, folder
+from studio.files import QuotaSpent, TakeFile, finished, folder
 from studio.frozen import FrozenVoice, MadeWith
 from studio.models import MEGABYTE, MOST_OPEN, StudioSettings, Take, TakeState
 from studio.models.takes import MOST_ATTEMPTS, Ending
@@ -52,7 +53,12 @@ WAV = wav_file(tone(24_000, 0.5), 24_000)
 
 @pytest.fixture(autouse=True)
 def empty_folder() -> Iterator[None]:
+    remove_files()
     yield
+    remove_files()
+
+
+def remove_files() -> None:
     for path in folder().iterdir() if folder().is_dir() else ():
         path.unlink()
 
@@ -388,7 +394,7 @@ def old_file(name: str) -> Path:
     folder().mkdir(parents=True, exist_ok=True)
     path = folder() / name
     path.write_bytes(b"left over")
-    long_ago = time.time() - 2 * files.ORPHAN_SECONDS
+    long_ago = time.time() - 2 * files.ORPHAN_AGE.total_seconds()
     os.utime(path, (long_ago, long_ago))
     return path
 

@@ -15,11 +15,11 @@ from django.test import Client
 from django.utils import timezone
 
 from banks.models import Bank
-from banks.storage import private_storage
+from banks.storage import StorageFull, private_storage
 from providers.audio import encode
 from providers.speech import AudioFormat
 from studio import housekeeping, uploads
-from studio.files import FOOTAGE, UPLOADS, StorageFull, folder
+from studio.files import FOOTAGE, UPLOADS, folder
 from studio.models import MEGABYTE, Footage, OriginalSound, Project, StudioSettings, Upload
 from studio.uploads import PIECE_BYTES
 from tests.films import film
@@ -87,7 +87,8 @@ def test_a_film_comes_in_pieces_and_becomes_the_footage(client: Client, dub: Pro
     answer = uploaded(client, dub, content, "C:\\films\\Ein Film.mp4")
     assert (answer.status_code, answer.json()) == (200, {"next": address(dub, "footage/")})
     footage = Footage.objects.get()
-    assert footage.path.read_bytes() == content and footage.path.stat().st_mode & 0o777 == 0o600
+    path = Path(private_storage().path(footage.file.name or ""))
+    assert path.read_bytes() == content and path.stat().st_mode & 0o777 == 0o600
     assert (footage.name, footage.size) == ("Ein Film.mp4", len(content))
     assert (footage.frame_rate, footage.has_sound) == (10, True)
     assert footage.duration == pytest.approx(3, abs=0.05) and footage.content_type == "video/mp4"
@@ -136,6 +137,13 @@ def test_a_piece_that_is_too_large_is_refused(client: Client, dub: Project) -> N
 def test_a_size_has_to_be_one(client: Client, dub: Project, size: str) -> None:
     refused = client.post(address(dub, "footage/uploads/"), {"name": "a.mp4", "size": size})
     assert (refused.status_code, refused.json()["error"]["param"]) == (400, "size")
+    assert not Upload.objects.exists()
+
+
+@pytest.mark.parametrize("name", ["", "/", "\0"])
+def test_a_file_has_to_have_a_name(client: Client, dub: Project, name: str) -> None:
+    refused = client.post(address(dub, "footage/uploads/"), {"name": name, "size": "1000"})
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "name")
     assert not Upload.objects.exists()
 
 

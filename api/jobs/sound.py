@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from pathlib import Path
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 from django.http import HttpResponse
@@ -15,7 +14,6 @@ from api.jobs.answers import item_answer, job_answer
 from api.jobs.errors import AudioGone, ItemCancelled, ItemFailed, ItemNotFound, JobUnfinished
 from api.jobs.models import Job, JobItem, JobStatus, Tally
 from api.jobs.zipping import Entry, safe_name, zipped
-from banks.storage import private_storage
 from providers.speech import AudioFormat
 from studio.audio import sending, stored_file
 from studio.models import Take, TakeState
@@ -33,20 +31,22 @@ def wanted(job: Job, query: dict[str, Any]) -> list[JobItem]:
     return items
 
 
-async def answer(job: Job, items: list[JobItem], method: str, asked_range: str, *, one: bool) -> HttpResponseBase:
-    """A job with a single item is that one's file, too."""
+async def answer(
+    job: Job, items: list[JobItem], method: str, asked: Mapping[str, str], *, one: bool
+) -> HttpResponseBase:
+    """A job with a single item is that one's file, too. `asked` are the request's headers."""
     if one or len(items) == 1:
-        return await _one(job, items[0], method, asked_range)
+        return await _one(job, items[0], method, asked)
     return _all(job, items, method)
 
 
-async def _one(job: Job, item: JobItem, method: str, asked_range: str) -> HttpResponseBase:
+async def _one(job: Job, item: JobItem, method: str, asked: Mapping[str, str]) -> HttpResponseBase:
     take = _spoken(item)
-    path = await stored_file(take)
-    if path is None:
+    stored = await stored_file(take.file)
+    if stored is None:
         raise AudioGone(GONE)
     format = AudioFormat(take.format)
-    sent = await sending(path, method, asked_range)
+    sent = sending(stored, method, asked)
     name = f"{job.public_id}-{safe_name(item.index, item.custom_id, take.format)}"
     headers = {
         **sent.headers,
@@ -93,10 +93,10 @@ def _all(job: Job, items: list[JobItem], method: str) -> HttpResponseBase:
 def _entry(job: Job, item: JobItem) -> Entry:
     take = item.take
     done = take is not None and take.state == TakeState.DONE
-    path = Path(private_storage().path(take.file.name or "")) if take is not None and done else None
+    stored = take.file.name if take is not None and done else None
     name = safe_name(item.index, item.custom_id, take.format if take else "none")
     at = (take.finished_at if take else None) or timezone.now()
-    return Entry(name, path, at, item_answer(job.public_id, item))
+    return Entry(name, stored, at, item_answer(job.public_id, item))
 
 
 async def _nothing() -> AsyncGenerator[bytes]:

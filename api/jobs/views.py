@@ -232,5 +232,4 @@ class SoundView(JobsApiView):
         query = self.query(AudioQuery)
         job = await self.job(job_id)
         items = await in_database(sound.wanted, job, query)
-        asked_range = request.headers.get("Range", "")
-        return await sound.answer(job, items, request.method or "", asked_range, one=bool(query))
+        return await sound.answer(job, items, request.method or "", request.headers, one=bool(query))

@@ -41,6 +41,8 @@ POLL_SECONDS = 15.0
 # What ends within this time is looked for together.
 SETTLE_SECONDS = 0.1
 AT_ONCE = 16
+# Of several processes one sends it; should that one die, another does after so long.
+LEASE_SECONDS = 3 * TIMEOUT_SECONDS
 SIGNATURE_HEADER = "X-Neiroha-Signature"
 
 # Failures of the call are told of under this name.
@@ -49,7 +51,7 @@ _RECEIVER = ProviderConfig(id=0, name="The webhook", kind="")
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """What one attempt sends. `attempts`: how many were made before; `due`: when it was to be made."""
+    """What one attempt sends. `attempts`: how many were made before; `due`: what the row says until it is over."""
 
     job: int
     url: str
@@ -183,10 +185,13 @@ def _letter(pk: int) -> Letter | None:
     except SecretUnreadable as error:
         sending.update(webhook_state=WebhookState.FAILED, webhook_error=str(error)[:300])
         return None
+    due = timezone.now() + timedelta(seconds=LEASE_SECONDS) if settings.REDIS_URL else job.webhook_due
+    if sending.filter(webhook_due=job.webhook_due).update(webhook_due=due) != 1:
+        return None
     told = job_answer(job, JobItem.objects.tallies([pk])[pk])
     del told["webhook"]
     body = json.dumps({"type": "job.ended", **told}, ensure_ascii=False).encode()
-    return Letter(pk, job.webhook_url, secret, body, job.webhook_attempts, job.webhook_due)
+    return Letter(pk, job.webhook_url, secret, body, job.webhook_attempts, due)
 
 
 def _note(letter: Letter, outcome: Outcome) -> None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import json
 import re
-import threading
 from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 from zipfile import ZIP_STORED, ZipFile, ZipInfo
+
+from banks.storage import Reader, private_storage
+from studio.streaming import from_thread
 
 CHUNK_BYTES = 256 * 1024
 MANIFEST = "manifest.json"
@@ -21,10 +22,10 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A file, `path` None where there is none, and what the manifest says of it."""
+    """A file, `stored` as the storage names it or None where there is none, and what the manifest says of it."""
 
     name: str
-    path: Path | None
+    stored: str | None
     at: datetime
     told: dict[str, Any]
 
@@ -60,11 +61,11 @@ def _archive(entries: Sequence[Entry], job: dict[str, Any]) -> Generator[bytes]:
     pipe, items = _Pipe(), list[dict[str, Any]]()
     with ZipFile(pipe, "w", ZIP_STORED) as archive:
         for entry in entries:
-            source = _opened(entry.path)
+            source = _opened(entry.stored)
             items.append({**entry.told, "file": entry.name if source else None})
             if source is None:
                 continue
-            with source, archive.open(ZipInfo(entry.name, entry.at.timetuple()[:6]), "w") as target:
+            with closing(source), archive.open(ZipInfo(entry.name, entry.at.timetuple()[:6]), "w") as target:
                 while chunk := source.read(CHUNK_BYTES):
                     target.write(chunk)
                     yield pipe.take()
@@ -73,28 +74,13 @@ def _archive(entries: Sequence[Entry], job: dict[str, Any]) -> Generator[bytes]:
     yield pipe.take()
 
 
-def _opened(path: Path | None) -> io.BufferedReader | None:
+def _opened(name: str | None) -> Reader | None:
     """None where the file went meanwhile."""
     try:
-        return None if path is None else path.open("rb")
+        return None if name is None else private_storage().reader(name)
     except FileNotFoundError:
         return None
 
 
-async def zipped(entries: Sequence[Entry], job: dict[str, Any]) -> AsyncGenerator[bytes]:
-    archive, turn = _archive(entries, job), threading.Lock()
-
-    def step() -> bytes | None:
-        with turn:
-            return next(archive, None)
-
-    def close() -> None:
-        # Whoever leaves may do so while a step is made.
-        with turn:
-            archive.close()
-
-    try:
-        while (part := await asyncio.to_thread(step)) is not None:
-            yield part
-    finally:
-        await asyncio.to_thread(close)
+def zipped(entries: Sequence[Entry], job: dict[str, Any]) -> AsyncGenerator[bytes]:
+    return from_thread(_archive(entries, job))

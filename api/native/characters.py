@@ -152,7 +152,7 @@ class CharacterViewSet(ArchivableViewSet[Character]):
         try:
             with picture.open("rb") as stored:
                 return HttpResponse(stored.read(), content_type="image/webp")
-        except OSError as error:
+        except FileNotFoundError as error:
             raise NotFound(_("The file of this avatar is gone: upload it again.")) from error
 
     @extend_schema(request=AvatarSerializer, responses=CharacterSerializer)

@@ -14,9 +14,9 @@ from rest_framework.request import Request
 
 from api.exceptions import error_response
 from api.record import RequestRecord
-from api.request import new_request_id
 from api.runtime import current_runtime
 from api.state import Controls, api_state
+from providers import context
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
@@ -54,7 +54,7 @@ class NativeEntrance:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         client = scope.get("client") or ("", 0)
-        record = RequestRecord(new_request_id(), scope["method"], scope["path"], client[0])
+        record = RequestRecord(context.request_id(), scope["method"], scope["path"], client[0])
         controls = await _controls()
         exchange = _Exchange(receive, send, record, _body_limit(scope, controls))
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from django.core.exceptions import ValidationError as ModelError
@@ -24,11 +23,11 @@ from api.native.lines import RIGHTS, PlaceBody
 from api.native.projects import visible_projects
 from api.native.views import RowViewSet
 from api.serializers import StrictBoolean, StrictNumber
-from banks.storage import private_storage
 from providers.audio import LOUDNESS, LOUDNESS_MAX, LOUDNESS_MIN
 from studio.audio import answer
 from studio.export_options import CHAPTER_GAP_MS, FORMATS, GAP_MAX_MS, GAP_MS, ExportOptions, Track, What, content_types
 from studio.exports import ask, cancel, file_name, formats_of, require_format
+from studio.files import find
 from studio.models import Export, TakeState
 
 ALL_FORMATS = sorted({str(one) for formats in FORMATS.values() for one in formats})
@@ -171,10 +170,10 @@ class ExportViewSet(RowViewSet[Export]):
     def file(self, request: Request, pk: str) -> HttpResponseBase:
         """The file, whole or the part that a Range header asks for."""
         row = self.get_object()
-        path = Path(private_storage().path(row.file.name or "")) if row.state == TakeState.DONE else None
-        if path is None or not path.is_file():
+        stored = find(row.file.name) if row.state == TakeState.DONE else None
+        if stored is None:
             raise NotFound(_("This export has no file: it is not done, or the file is gone."))
         http_request: HttpRequest = request._request
-        response = answer(http_request, path, file_name(row), saving=True, size=path.stat().st_size)
+        response = answer(http_request, stored, file_name(row), saving=True)
         response["Content-Type"] = ExportOptions.read(row.options_json).content_type
         return response

@@ -11,7 +11,7 @@ from rest_framework.throttling import BaseThrottle
 
 from api.models import Scope
 from api.state import KeyFacts, load_controls
-from api.throttling import seconds_to_wait
+from api.throttling import seconds_to_wait_sync
 
 if TYPE_CHECKING:
     from rest_framework.views import APIView
@@ -62,6 +62,8 @@ def _check_scope(request: Request, key: KeyFacts, view: Guarded) -> None:
         raise PermissionDenied(_("This API key has no owner, so it has no rights here: use one that has."))
     if key.scope == Scope.SPEECH:
         raise PermissionDenied(_("This API key is for speech only: use one of scope read or manage."))
+    if key.scope == Scope.METRICS:
+        raise PermissionDenied(_("This API key is for metrics only: use one of scope read or manage."))
     if key.scope != Scope.MANAGE and request.method not in SAFE_METHODS:
         raise PermissionDenied(_("This API key may only read: use one of scope manage."))
     if key.bank_ids is not None and not view.serves_limited_keys:
@@ -75,7 +77,7 @@ class NativeThrottle(BaseThrottle):
 
     def allow_request(self, request: Request, view: APIView) -> bool:
         limit = load_controls().rate_limit
-        self._wait = seconds_to_wait(key_of(request), request.META.get("REMOTE_ADDR", ""), limit)
+        self._wait = seconds_to_wait_sync(key_of(request), request.META.get("REMOTE_ADDR", ""), limit)
         return not self._wait
 
     def wait(self) -> float:

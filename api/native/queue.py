@@ -91,7 +91,7 @@ class QueueView(NativeView):
     @extend_schema(responses=QueueSerializer)
     def get(self, request: Request) -> Response:
         async def look(engine: Engine) -> tuple[QueueSnapshot, float]:
-            return engine.queue.snapshot(), engine.queue.clock.monotonic()
+            return await engine.queue.snapshot(), engine.queue.clock.monotonic()
 
         limit = self.asked()["limit"]
         snapshot, now = ask_engine(look)
@@ -154,9 +154,9 @@ def _cancel(chosen: Callable[[Ticket], bool]) -> int:
     """How many of the open tickets that are chosen could be ended."""
 
     async def end(engine: Engine) -> int:
-        snapshot = engine.queue.snapshot()
+        snapshot = await engine.queue.snapshot()
         tickets = [*snapshot.running, *(waiting.ticket for waiting in snapshot.waiting)]
-        return sum(engine.queue.cancel(ticket.id) for ticket in tickets if chosen(ticket))
+        return sum([await engine.queue.cancel(ticket.id) for ticket in tickets if chosen(ticket)])
 
     return ask_engine(end)
 

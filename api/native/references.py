@@ -186,7 +186,7 @@ class ReferenceViewSet(RowViewSet[ReferenceAudio]):
             trimmed = form.trim()
         except BadAudio as error:
             raise serializers.ValidationError({"end": error.message}) from error
-        except OSError as error:
+        except FileNotFoundError as error:
             raise _gone() from error
         for note in trimmed.notes():
             self.note(*note)
@@ -198,7 +198,7 @@ class ReferenceViewSet(RowViewSet[ReferenceAudio]):
         """The recording itself."""
         try:
             content = self.get_object().recording()
-        except (OSError, ValueError) as error:
+        except (FileNotFoundError, ValueError) as error:
             raise _gone() from error
         return HttpResponse(content, content_type="audio/wav")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from django.db.models import QuerySet
@@ -18,10 +17,10 @@ from rest_framework.request import Request
 
 from api.native.filters import FlagFilter, IdFilter, Ordering, SearchQuery
 from api.native.views import RowViewSet
-from banks.storage import private_storage
 from providers.speech import AudioFormat
 from studio.audio import answer
 from studio.cards import file_name
+from studio.files import find
 from studio.models import Take, TakeState
 
 
@@ -65,10 +64,10 @@ class TakeViewSet(RowViewSet[Take]):
     def audio(self, request: Request, pk: str) -> HttpResponseBase:
         """The sound, whole or the part that a Range header asks for."""
         row = self.get_object()
-        path = Path(private_storage().path(row.file.name or "")) if row.file else None
-        if path is None or not path.is_file():
+        stored = find(row.file.name)
+        if stored is None:
             raise NotFound(_("This take has no sound: it is not done, or the file is gone."))
         http_request: HttpRequest = request._request
-        response = answer(http_request, path, file_name(row), saving=True, size=path.stat().st_size)
+        response = answer(http_request, stored, file_name(row), saving=True)
         response["Content-Type"] = AudioFormat(row.format).content_type
         return response

@@ -34,6 +34,7 @@ from api.native.parsers import StrictJSONParser
 from api.native.permissions import HasRights, NativeThrottle, allowed_banks, key_of
 from api.state import load_controls
 from api.views import AnyAccept
+from banks.storage import StorageError
 from providers.archive import Archivable
 from providers.audit import Change, changed, record
 from providers.errors import SpeechError
@@ -77,7 +78,7 @@ class NativeView(APIView):
             raise ApiSwitchedOff
 
     def handle_exception(self, exc: Exception) -> Response:
-        if isinstance(exc, SpeechError) and exc.status == 500:
+        if isinstance(exc, SpeechError) and exc.status == 500 and not isinstance(exc, StorageError):
             exc.status = PROVIDER_FAILED
         elif isinstance(exc, ProtectedError):
             exc = Conflict(_("This is in use: first remove what uses it."))

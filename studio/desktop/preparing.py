@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from banks.models import Character, ReferenceAudio
 from banks.recordings import REFERENCE_SECONDS, cut
-from banks.storage import private_storage
+from banks.storage import StorageFull
 from providers.audio import decode, encode, is_foreign, sniff, to_reference_wav, to_wav
 from providers.errors import BadAudio
 from providers.speech import AudioFormat
@@ -20,7 +20,7 @@ from studio.desktop.known import CHARACTERS, OWN_RECORDING, QUICK, RECORDINGS, K
 from studio.desktop.reading import Contents, ProjectRow, RecordingRow, VoiceRow
 from studio.desktop.report import Verdict
 from studio.desktop.sounds import Sounds
-from studio.files import StorageFull, TakeFile, carrier, finished, has_room, quota_spent, write
+from studio.files import TakeFile, carrier, finished, has_room, quota_spent, remove, write
 from studio.models import MEGABYTE, Project, StudioSettings
 from studio.models.takes import bytes_used
 
@@ -75,7 +75,7 @@ class Ready:
     def discard(self) -> None:
         """Remove what was stored."""
         for sound in self.sounds.values():
-            private_storage().delete(sound.name)
+            remove(sound.name)
 
 
 @contextmanager
@@ -166,7 +166,7 @@ class _Work:
     def remove_unused(self) -> None:
         for name in self._stored:
             if name not in self.prepared.used:
-                private_storage().delete(name)
+                remove(name)
 
     def _lines(self, project: ProjectRow) -> Iterator[tuple[str, str]]:
         """Those whose audio may come, with its path."""

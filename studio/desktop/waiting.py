@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -15,7 +15,6 @@ from typing import Any
 from django.contrib.sessions.backends.base import SessionBase
 from django.core.files.base import ContentFile
 from django.core.files.uploadedfile import UploadedFile
-from django.utils import timezone
 
 from banks.storage import private_storage
 from studio.desktop.preparing import Ready
@@ -33,9 +32,12 @@ class Waiting:
     token: str
     name: str
 
-    @property
-    def path(self) -> Path:
-        return Path(private_storage().path(self._stored(_DATABASE)))
+    def database(self) -> AbstractContextManager[Path]:
+        """Where it lies on this machine, for as long as the block lasts. OSError."""
+        return private_storage().local_copy(self._stored(_DATABASE))
+
+    def exists(self) -> bool:
+        return private_storage().exists(self._stored(_DATABASE))
 
     @contextmanager
     def sounds(self) -> Iterator[Sounds]:
@@ -86,7 +88,7 @@ def waiting(session: SessionBase) -> Waiting | None:
     """None where nothing waits, or where it has waited for too long."""
     stored = session.get(SESSION_KEY)
     held = Waiting(stored["token"], stored["name"]) if stored else None
-    return held if held is not None and held.path.is_file() else None
+    return held if held is not None and held.exists() else None
 
 
 def forget(session: SessionBase) -> None:
@@ -97,7 +99,4 @@ def forget(session: SessionBase) -> None:
 
 def sweep() -> None:
     """Remove what others left behind long ago; audio that they made ready is found as files that nothing names."""
-    storage = private_storage()
-    for name in storage.listdir(FOLDER)[1] if storage.exists(FOLDER) else []:
-        if timezone.now() - storage.get_modified_time(f"{FOLDER}/{name}") > KEPT:
-            storage.delete(f"{FOLDER}/{name}")
+    private_storage().remove_older(FOLDER, KEPT)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from studio.models import leases
 from studio.models.desktop import DesktopOrigin, DesktopSource
 from studio.models.exports import VIDEO, Export, ExportQuerySet
 from studio.models.footage import Footage, OriginalSound, Upload, video_bytes_used
@@ -50,5 +51,6 @@ __all__ = [
     "TakeQuerySet",
     "TakeState",
     "Upload",
+    "leases",
     "video_bytes_used",
 ]

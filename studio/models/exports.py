@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import PurePath
 from typing import Any, Self
 
@@ -13,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from banks.models import discard
 from banks.storage import private_storage
 from providers.errors import SpeechError
+from studio.models import leases
 from studio.models.projects import Project
 from studio.models.takes import OPEN, TakeState
 
@@ -38,19 +40,19 @@ class ExportQuerySet(models.QuerySet["Export"]):
         return self.open().update(state=TakeState.CANCELLED, finished_at=timezone.now())
 
     def put_back(self) -> int:
-        """Queue again what a server left running that is gone."""
-        return self.filter(state=TakeState.RUNNING).update(state=TakeState.QUEUED, started_at=None, progress=0)
+        """Queue again what a process left running that is gone."""
+        return self.filter(state=TakeState.RUNNING).update(**leases.laid_down(), progress=0)
 
-    def claim_next(self) -> Export | None:
+    def claim_next(self, lease: timedelta | None = None) -> Export | None:
         """The oldest that waits, now running and the caller's alone."""
         queued = self.filter(state=TakeState.QUEUED)
         for pk in queued.order_by("pk").values_list("pk", flat=True)[:10]:
-            if queued.filter(pk=pk).update(state=TakeState.RUNNING, started_at=timezone.now()) == 1:
+            if queued.filter(pk=pk).update(**leases.begun(lease)) == 1:
                 return self.select_related("project", "owner").get(pk=pk)
         return None
 
 
-class Export(models.Model):
+class Export(leases.Leased):
     """A file made of a project's lines as they were when its making began. States as a take's."""
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="exports", verbose_name=_("project"))
@@ -92,9 +94,12 @@ class Export(models.Model):
         return self.state in OPEN
 
     def end(self, state: TakeState, **values: Any) -> bool:
-        """False when it is not running any more, and then nothing is stored."""
-        running = Export.objects.filter(pk=self.pk, state=TakeState.RUNNING)
-        return running.update(state=state, finished_at=timezone.now(), **values) == 1
+        """False when it is not running any more, or for somebody else, and then nothing is stored."""
+        return self.ours().update(state=state, finished_at=timezone.now(), **values) == 1
+
+    def ours(self) -> ExportQuerySet:
+        """Its row, while it runs under the claim that it was read with."""
+        return Export.objects.filter(pk=self.pk, state=TakeState.RUNNING, claim=self.claim)
 
     def fail(self, error: SpeechError) -> bool:
         return self.end(TakeState.FAILED, error_code=error.code, error=error.message)

@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from banks.models import discard
-from banks.storage import private_storage
+from banks.storage import pieces_storage, private_storage
 from providers.audio import Film
 from providers.speech import AudioFormat
 from studio.models.exports import Export
@@ -71,10 +71,6 @@ class Footage(models.Model):
         return self.frame_rate is not None
 
     @property
-    def path(self) -> Path:
-        return Path(self.file.path)
-
-    @property
     def container(self) -> Film | AudioFormat:
         suffix = PurePath(self.file.name or "").suffix[1:]
         return Film(suffix) if suffix in Film else AudioFormat(suffix)
@@ -108,7 +104,7 @@ class Upload(models.Model):
 
     @property
     def path(self) -> Path:
-        return Path(private_storage().path(f"uploads/{self.token}"))
+        return Path(pieces_storage().path(f"uploads/{self.token}"))
 
 
 def video_bytes_used(user_id: int, *, but_for: Project | None = None) -> int:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
@@ -10,6 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from providers.errors import SpeechError
+from studio.models import leases
 from studio.models.projects import Line, Project
 from studio.models.takes import OPEN, TakeState
 
@@ -29,19 +31,19 @@ class SuggestionRunQuerySet(models.QuerySet["SuggestionRun"]):
         return self.open().update(state=TakeState.CANCELLED, finished_at=timezone.now())
 
     def put_back(self) -> int:
-        """Queue again what a server left running that is gone; it goes on where it was."""
-        return self.filter(state=TakeState.RUNNING).update(state=TakeState.QUEUED, started_at=None)
+        """Queue again what a process left running that is gone; it goes on where it was."""
+        return self.filter(state=TakeState.RUNNING).update(**leases.laid_down())
 
-    def claim_next(self) -> SuggestionRun | None:
+    def claim_next(self, lease: timedelta | None = None) -> SuggestionRun | None:
         """The oldest that waits, now running and the caller's alone."""
         queued = self.filter(state=TakeState.QUEUED)
         for pk in queued.order_by("pk").values_list("pk", flat=True)[:10]:
-            if queued.filter(pk=pk).update(state=TakeState.RUNNING, started_at=timezone.now()) == 1:
+            if queued.filter(pk=pk).update(**leases.begun(lease)) == 1:
                 return self.select_related("project__bank", "owner").get(pk=pk)
         return None
 
 
-class SuggestionRun(models.Model):
+class SuggestionRun(leases.Leased):
     """A project's lines being read by the chat model. States as a take's.
 
     `reached` is the position of the last line that it was asked about, where a next server goes on. `sent_to` is where
@@ -93,17 +95,19 @@ class SuggestionRun(models.Model):
         return min(100 * self.done // self.lines, 100) if self.lines else 0
 
     def end(self, state: TakeState, **values: Any) -> bool:
-        """False when it is not running any more, and then nothing is stored."""
-        running = SuggestionRun.objects.filter(pk=self.pk, state=TakeState.RUNNING)
-        return running.update(state=state, finished_at=timezone.now(), **values) == 1
+        """False when it is not running any more, or for somebody else, and then nothing is stored."""
+        return self.ours().update(state=state, finished_at=timezone.now(), **values) == 1
+
+    def ours(self) -> SuggestionRunQuerySet:
+        """Its row, while it runs under the claim that it was read with."""
+        return SuggestionRun.objects.filter(pk=self.pk, state=TakeState.RUNNING, claim=self.claim)
 
     def fail(self, error: SpeechError) -> bool:
         return self.end(TakeState.FAILED, error_code=error.code, error=error.message)
 
     def went_on(self, reached: int, lines: int) -> bool:
-        """Note one request that was answered. False when it is not running any more."""
-        running = SuggestionRun.objects.filter(pk=self.pk, state=TakeState.RUNNING)
-        return running.update(reached=reached, done=F("done") + lines, requests=F("requests") + 1) == 1
+        """Note one request that was answered. False when it is not running any more, or for somebody else."""
+        return self.ours().update(reached=reached, done=F("done") + lines, requests=F("requests") + 1) == 1
 
 
 class SuggestionQuerySet(models.QuerySet["SpeakerSuggestion"]):

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -18,13 +17,15 @@ from django.utils.translation import gettext_lazy as _
 
 from banks.models import Character, discard
 from banks.storage import private_storage
+from providers.context import request_id
 from providers.errors import QueueCancelled, SpeechError
 from providers.models import Provider
 from providers.queue import Priority
 from providers.speech import AudioFormat
 from studio.cast import freeze, pronounced
-from studio.files import TakeFile, quota_spent, write
+from studio.files import TakeFile, quota_spent, remove, write
 from studio.frozen import MadeWith, content_hash
+from studio.models import leases
 from studio.models.settings import MEGABYTE, StudioSettings
 
 # What may wait or be spoken at once for one person in front of a page; batches are bounded by their projects.
@@ -108,13 +109,16 @@ class TakeQuerySet(models.QuerySet["Take"]):
         if quota and bytes_used(user.pk) >= quota * MEGABYTE:
             raise ValidationError(quota_spent(quota).message)
 
-    def claim(self, pks: Sequence[int]) -> list[Take]:
+    def claim(self, pks: Sequence[int], lease: timedelta | None = None) -> list[Take]:
         """Of these queued takes those that nobody else took or cancelled, now running and the caller's alone."""
-        token = secrets.token_hex(8)
-        self.queued().filter(pk__in=pks).update(
-            state=TakeState.RUNNING, started_at=timezone.now(), claim=token, attempts=models.F("attempts") + 1
-        )
-        return list(self.filter(pk__in=pks, claim=token).select_related("owner").order_by("pk"))
+        begun = leases.begun(lease)
+        self.queued().filter(pk__in=pks).update(**begun, attempts=models.F("attempts") + 1)
+        return list(self.filter(pk__in=pks, claim=begun["claim"]).select_related("owner").order_by("pk"))
+
+    def lay_down(self, claims: Mapping[int, str], *, begun: bool) -> int:
+        """Queue again what runs under these claims, by primary key; what was not `begun` counts as no attempt."""
+        attempts = {} if begun else {"attempts": models.F("attempts") - 1}
+        return leases.ours(self, claims).update(**leases.laid_down(), **attempts)
 
     def settle(self, endings: Sequence[Ending]) -> list[TakeState | None]:
         """Write how takes ended, in one transaction; the state of each, None where somebody else ended it before.
@@ -123,6 +127,7 @@ class TakeQuerySet(models.QuerySet["Take"]):
         """
         with transaction.atomic():
             room = _Room()
+            leases.lock_in_order(Take.objects.filter(pk__in=[ending.take.pk for ending in endings]))
             settled = [_written(room.fitting(ending)) for ending in endings]
             done = [one.take.pk for one, state in zip(endings, settled, strict=True) if state == TakeState.DONE]
             _model("Line").objects.filter(attempt__in=done).update(take=models.F("attempt"))
@@ -130,10 +135,12 @@ class TakeQuerySet(models.QuerySet["Take"]):
 
     def cancel(self) -> int:
         """End what is open; how many were. Whoever speaks one of them finds that it is no longer running."""
-        return self.open().update(state=TakeState.CANCELLED, finished_at=timezone.now())
+        with transaction.atomic():
+            leases.lock_in_order(self.open())
+            return self.open().update(state=TakeState.CANCELLED, finished_at=timezone.now())
 
     def put_back(self) -> int:
-        """Queue again what a server left running that is gone; how many these are."""
+        """Queue again what a process left running that is gone; how many these are."""
         running = self.filter(state=TakeState.RUNNING)
         running.filter(attempts__gte=MOST_ATTEMPTS).update(
             state=TakeState.FAILED,
@@ -142,7 +149,7 @@ class TakeQuerySet(models.QuerySet["Take"]):
             retry_helps=True,
             finished_at=timezone.now(),
         )
-        return running.update(state=TakeState.QUEUED, started_at=None, claim="")
+        return running.update(**leases.laid_down())
 
 
 def _model(name: str) -> Any:
@@ -184,13 +191,13 @@ def _written(ending: Ending) -> TakeState | None:
     return ending.state if changed == 1 else None
 
 
-class Take(models.Model):
+class Take(leases.Leased):
     """One attempt to speak one text: the only durable unit of work.
 
     queued -> running (`claim`) -> done or failed (`settle`); cancelled from queued and running; back from running to
-    queued when the server died. Each step is an update on the condition of the state before, so that only one of those
-    who race for it takes it. What is done has a whole file. Trying again makes another take. `attempts` counts the
-    claims: more than one where a server died in between.
+    queued when whoever spoke it died. Each step is an update on the condition of the state before, so that only one of
+    those who race for it takes it. What is done has a whole file. Trying again makes another take. `attempts` counts
+    the claims: more than one where a server died in between.
     """
 
     owner = models.ForeignKey(
@@ -210,7 +217,6 @@ class Take(models.Model):
     priority = models.PositiveSmallIntegerField(_("priority"), choices=PRIORITIES, default=Priority.INTERACTIVE.value)
     content_hash = models.CharField(max_length=64, blank=True, editable=False)
     attempts = models.PositiveSmallIntegerField(_("attempts"), default=0, editable=False)
-    claim = models.CharField(max_length=16, blank=True, editable=False)
     character = models.ForeignKey(
         Character, on_delete=models.SET_NULL, null=True, related_name="takes", verbose_name=_("character")
     )
@@ -230,6 +236,8 @@ class Take(models.Model):
     retry_helps = models.BooleanField(_("trying again can help"), default=False)
     queue_ms = models.PositiveIntegerField(_("waited, ms"), null=True)
     inference_ms = models.PositiveIntegerField(_("inference, ms"), null=True)
+    # Of the request that asked for it, for the log.
+    request_id = models.CharField(max_length=40, blank=True, editable=False)
     kept = models.BooleanField(_("kept"), default=False)
     created_at = models.DateTimeField(_("created at"), default=timezone.now, editable=False)
     started_at = models.DateTimeField(_("started at"), null=True)
@@ -285,6 +293,7 @@ class Take(models.Model):
             format=format,
             provider_id=made_with.voice.provider_id,
             content_hash=content_hash(spoken or text, made_with, format),
+            request_id=request_id(),
             **values,
         )
 
@@ -295,10 +304,10 @@ class Take(models.Model):
         try:
             done = Take.objects.settle([Ending.done(self, name, made, **figures)]) == [TakeState.DONE]
         except BaseException:
-            private_storage().delete(name)
+            remove(name)
             raise
         if not done:
-            private_storage().delete(name)
+            remove(name)
         return done
 
     def fail(self, error: SpeechError) -> bool:

@@ -43,6 +43,8 @@ def _asked(request: HttpRequest) -> tuple[dict[int, tuple[int, int]], dict[int, 
     """New times and those that were seen, by line. ValidationError."""
     try:
         listed = json.loads(request.body)["cues"]
+        if not isinstance(listed, list):
+            raise TypeError(listed)
         if len(listed) > MOST_CUES:
             raise ValidationError(_("At most %d cues at once.") % MOST_CUES)
         now = {_key(one["line"]): _pair(one["now"]) for one in listed}

@@ -11,6 +11,7 @@ from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
+from banks.storage import storage_errors
 from providers.errors import SpeechError
 from studio.desktop import waiting
 from studio.desktop.forms import FilesForm, OptionsForm
@@ -44,8 +45,8 @@ def desktop(request: HttpRequest) -> HttpResponse:
     try:
         if "import" in request.POST:
             return _import(request, form, held, options)
-        with held.sounds() as sounds:
-            return _page(request, "plan", form=form, held=held, **_told(look(held.path, sounds, options)))
+        with storage_errors(), held.database() as database, held.sounds() as sounds:
+            return _page(request, "plan", form=form, held=held, **_told(look(database, sounds, options)))
     except SpeechError as error:
         return _page(request, "plan", form=form, held=held, refused=error.message)
 
@@ -64,16 +65,16 @@ def _begin(request: HttpRequest) -> HttpResponse:
 def _import(request: HttpRequest, form: OptionsForm, held: Waiting, options: Options) -> HttpResponse:
     """A step ahead; once everything is ready, all of it."""
     ready = held.ready()
-    with held.sounds() as sounds:
+    with storage_errors(), held.database() as database, held.sounds() as sounds:
         try:
-            done, total = step(held.path, sounds, options, ready, STEP_SECONDS)
+            done, total = step(database, sounds, options, ready, STEP_SECONDS)
         finally:
             held.keep_ready(ready)
         if done < total:
             return _page(request, "progress", form=form, held=held, done=done, total=total)
         # It is used up now, whatever comes of it.
         held.forget_ready()
-        report = bring(held.path, sounds, options, name=held.name, ready=ready)
+        report = bring(database, sounds, options, name=held.name, ready=ready)
     waiting.forget(request.session)
     return _page(request, "done", **_told(report))
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from django.contrib import messages
@@ -20,9 +18,8 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST, require_safe
 
-from banks.storage import private_storage
 from providers.wording import duration
-from studio.audio import answer
+from studio.audio import answer, stored_file
 from studio.export_forms import ExportForm
 from studio.export_options import ExportOptions, What
 from studio.exports import cancel, file_name
@@ -89,11 +86,10 @@ async def file(request: HttpRequest, pk: int, export: int) -> HttpResponseBase:
         raise PermissionDenied
     found = Export.objects.visible_to(user).filter(pk=export, project=pk, state=TakeState.DONE)
     made = await found.select_related("project").afirst()
-    path = Path(private_storage().path(made.file.name or "")) if made else None
-    if made is None or path is None or not await asyncio.to_thread(path.is_file):
+    stored = await stored_file(made.file) if made else None
+    if made is None or stored is None:
         raise Http404
-    size = (await asyncio.to_thread(path.stat)).st_size
-    response = answer(request, path, file_name(made), saving="listen" not in request.GET, size=size)
+    response = answer(request, stored, file_name(made), saving="listen" not in request.GET)
     response["Content-Type"] = ExportOptions.read(made.options_json).content_type
     return response
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from pathlib import Path
 from typing import Any
 
 from django.contrib import messages
@@ -16,10 +14,9 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from banks.storage import private_storage
 from providers.audit import Change, changed, record
 from providers.errors import SpeechError
-from studio.audio import answer
+from studio.audio import answer, stored_file
 from studio.footage_forms import FootageForm, RecordingForm
 from studio.kinds import kinds
 from studio.models import Footage, Project, Upload
@@ -69,11 +66,10 @@ async def file(request: HttpRequest, pk: int) -> HttpResponseBase:
         raise PermissionDenied
     visible = Project.objects.visible_to(user).filter(pk=pk)
     found = await Footage.objects.filter(project__in=visible).afirst()
-    path = Path(private_storage().path(found.file.name or "")) if found else None
-    if found is None or path is None or not await asyncio.to_thread(path.is_file):
+    stored = await stored_file(found.file) if found else None
+    if found is None or stored is None:
         raise Http404
-    size = (await asyncio.to_thread(path.stat)).st_size
-    response = answer(request, path, found.name, saving="download" in request.GET, size=size)
+    response = answer(request, stored, found.name, saving="download" in request.GET)
     response["Content-Type"] = found.content_type
     return response
 

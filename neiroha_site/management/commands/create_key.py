@@ -31,7 +31,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *, name: str, bank: list[str], owner: str, scope: str, **options: Any) -> None:
-        if scope != Scope.SPEECH and not owner:
+        if scope in (Scope.READ, Scope.MANAGE) and not owner:
             raise CommandError("Name its --owner: under /api/ a key has that user's rights, and without one none.")
         was_open = ServerSettings.load().access == Access.OPEN
         with transaction.atomic():

@@ -18,11 +18,13 @@ from django.utils.module_loading import import_string
 from api.exposure import open_api_refusal
 from api.models import ServerSettings
 from neiroha_site.announcement import announcement
-from neiroha_site.checks import TAG
+from neiroha_site.checks import TAG, check_file_storage
 from neiroha_site.data_folder import DataFolderLock
+from neiroha_site.database_lock import alone_at_start, serving_lock
 from neiroha_site.first_run import make_admin, make_default_bank
 from neiroha_site.listening import bind, close, is_wildcard, local_url
 from neiroha_site.serving import INTERRUPTED, SERVERS
+from providers.logs import said_as_json
 
 # Any number that nothing else locks in this database.
 MIGRATION_LOCK = 8976
@@ -54,7 +56,7 @@ class Command(BaseCommand):
         os.umask(0o077)
         try:
             refuse_bad_configuration()
-            with DataFolderLock(settings.DATA_DIR, shared=bool(settings.REDIS_URL)):
+            with DataFolderLock(settings.DATA_DIR, shared=bool(settings.REDIS_URL)), serving_lock():
                 code = self._serve(host, port, server)
         except CommandError as error:
             sys.exit(str(error))
@@ -64,17 +66,22 @@ class Command(BaseCommand):
             sys.exit(code)
 
     def _serve(self, host: str, port: int | None, server: str) -> int:
-        current = prepare_database()
+        with alone_at_start():
+            current = prepare_database()
         host = host or settings.BIND_HOST or current.host
         port = (settings.BIND_PORT or current.port) if port is None else port
         if refusal := open_api_refusal(host, current.access):
             raise CommandError(refusal)
         settings.LISTENING_HOST = host
+        for problem in check_file_storage(None):
+            # It may come back by itself, and everything else works meanwhile.
+            self._say(f"Files: {problem.msg} {problem.hint} ({problem.id})")
         sockets = bind(host, port)
         try:
-            make_default_bank()
-            if settings.ADMIN_PASSWORD:
-                make_admin(settings.ADMIN_PASSWORD)
+            with alone_at_start():
+                make_default_bank()
+                if settings.ADMIN_PASSWORD:
+                    make_admin(settings.ADMIN_PASSWORD)
             allow_host(host)
             text = announcement(host, sockets[0].getsockname()[1], current)
             connections.close_all()
@@ -83,7 +90,7 @@ class Command(BaseCommand):
             close(sockets)
 
     def _say(self, text: str) -> None:
-        self.stdout.write(text)
+        self.stdout.write(said_as_json(text) if settings.LOG_FORMAT == "json" else text)
         self.stdout.flush()
 
 

@@ -1,0 +1,1 @@
+"""A whole installation in one file: its database, its files and its keys."""

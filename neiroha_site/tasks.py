@@ -1,0 +1,42 @@
+"""What workers do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import signals
+from django.core.cache import cache
+
+from neiroha_site import working
+from neiroha_site.celery import CLEAR_AWAY, CLEAR_AWAY_SECONDS, SWEEP, app
+from studio import drivers, housekeeping
+
+# Of those that are due on every machine one is enough.
+ONCE_SECONDS = int(CLEAR_AWAY_SECONDS / 2)
+
+
+@app.task(name=drivers.NAME)  # type: ignore[untyped-decorator]
+def speak() -> None:
+    working.drive()
+
+
+@app.task(name=SWEEP)  # type: ignore[untyped-decorator]
+def sweep() -> None:
+    if housekeeping.put_back_lapsed():
+        drivers.call()
+
+
+@app.task(name=CLEAR_AWAY)  # type: ignore[untyped-decorator]
+def clear_away() -> None:
+    if cache.add("cleared-away", True, ONCE_SECONDS):
+        housekeeping.sweep()
+
+
+@signals.worker_shutting_down.connect  # type: ignore[untyped-decorator]
+def shutting_down(**kwargs: Any) -> None:
+    working.ending.set()
+
+
+@signals.worker_process_shutdown.connect  # type: ignore[untyped-decorator]
+def process_ends(**kwargs: Any) -> None:
+    working.close()
