@@ -31,6 +31,7 @@ from benchmarks import (
     measure_speech,
     measure_tickets,
 )
+from benchmarks.contenders import contenders
 from benchmarks.figures import Table, Tables
 from benchmarks.processes import BenchmarkError
 from benchmarks.stage import Settings, Stage, stage
@@ -99,7 +100,7 @@ def dub(stage: Stage) -> Table:
 
 
 def servers(stage: Stage) -> Tables:
-    return measure_servers.tables(measure_servers.measure(stage))
+    return measure_servers.tables(measure_servers.measure(stage, contenders(stage)))
 
 
 def scale(stage: Stage) -> Table:

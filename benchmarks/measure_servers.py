@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from statistics import median
 
-from benchmarks.contenders import Contender, contenders, held_at_once
+from benchmarks.contenders import Contender, held_at_once
 from benchmarks.figures import Spread, Table, Tables, percentile
 from benchmarks.load import finish, run, running, wait_until_sent
 from benchmarks.measure_speech import Sample, sample, values
@@ -41,8 +41,8 @@ class Comparison:
         return self.servers[0]
 
 
-def measure(stage: Stage) -> Comparison:
-    chosen = contenders(stage)
+def measure(stage: Stage, chosen: Sequence[Contender]) -> Comparison:
+    """The first of those chosen is what the others are compared with."""
     comparison = Comparison(stage.audio_bytes, max(stage.settings.held), [Measured(one.name) for one in chosen])
     _speech(stage, chosen, comparison.servers)
     for contender, measured in zip(chosen, comparison.servers, strict=True):
@@ -53,17 +53,13 @@ def measure(stage: Stage) -> Comparison:
     return comparison
 
 
-class _noted(suppress):
+@contextmanager
+def _noted(measured: Measured) -> Iterator[None]:
     """What keeps one server from being measured does not end the run of the others."""
-
-    def __init__(self, measured: Measured) -> None:
-        super().__init__(BenchmarkError)
-        self._measured = measured
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
-        if isinstance(error, BenchmarkError):
-            self._measured.failed = str(error).splitlines()[0]
-        return super().__exit__(kind, error, trace)  # type: ignore[arg-type]
+    try:
+        yield
+    except BenchmarkError as error:
+        measured.failed = str(error).splitlines()[0]
 
 
 def _speech(stage: Stage, chosen: Sequence[Contender], servers: Sequence[Measured]) -> None:

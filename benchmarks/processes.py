@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -187,6 +188,7 @@ def answer_of(module: str, order: Mapping[str, Any], *, seconds: float = ORDER_S
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
+    """The process, and whatever it started and left behind."""
     process.terminate()
     try:
         process.wait(END_SECONDS)
@@ -195,6 +197,15 @@ def end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
         if not isinstance(error, subprocess.TimeoutExpired):
             raise
+    finally:
+        _kill_group(process.pid)
+
+
+def _kill_group(leader: int) -> None:
+    # Windows has no groups; elsewhere the leader's is its session.
+    if hasattr(os, "killpg"):
+        with suppress(ProcessLookupError):
+            os.killpg(leader, signal.SIGKILL)
 
 
 def allow_many_connections() -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
@@ -25,12 +26,16 @@ from benchmarks import (
     measure_memory,
     measure_pages,
     measure_queue,
+    measure_scale,
+    measure_servers,
+    measure_soak,
     measure_speech,
     measure_tickets,
 )
+from benchmarks.contenders import Bare, Contender, Direct, Neiroha, Nginx, contenders
 from benchmarks.figures import Spread, Table, percentile, ratios
 from benchmarks.load import run
-from benchmarks.processes import ROOT, BenchmarkError, answer_of, environment, server
+from benchmarks.processes import ROOT, BenchmarkError, Server, answer_of, environment, server
 from benchmarks.stage import Settings, Stage, stage
 
 SMALL = Settings(
@@ -45,6 +50,9 @@ SMALL = Settings(
     export_hours=0.01,
     dub_hours=0.01,
     installation="small",
+    crowds=(2, 4),
+    webs=(1, 2),
+    minutes=0.1,
 )
 WAIT_SECONDS = 120
 
@@ -199,6 +207,92 @@ def test_dubs(small: Stage) -> None:
         assert abs(dubbing.drift) < 0.02 and dubbing.cpu > 0
     heading, *rows = table_rows(measure_dub.table(dubbings))
     assert {len(row) for row in rows} == {len(heading)}
+
+
+class Nowhere(Contender):
+    """One that this machine does not have."""
+
+    name = "nowhere"
+
+    def serve(self) -> Iterator[Server]:
+        raise BenchmarkError("It is nowhere to be found.\nAnd more of that.")
+        yield
+
+
+def test_servers_beside_each_other(small: Stage) -> None:
+    chosen = [Direct(small), Nginx(small), Bare(small), Neiroha(small, "uvicorn"), Nowhere(small)]
+    comparison = measure_servers.measure(small, chosen)
+    *there, nowhere = comparison.servers
+    assert nowhere.failed == "It is nowhere to be found."
+    for measured in there:
+        assert measured.failed == ""
+        assert {crowd: len(samples) for crowd, samples in measured.samples.items()} == {2: 1, 4: 1}
+        assert len(measured.first_bytes) == measure_servers.STREAMS and min(measured.first_bytes) >= 0
+        assert measured.idle and measured.held and measured.held.threads > 0
+    assert small.control("state")["held"] == 0
+    speech, holding = measure_servers.tables(comparison).tables
+    assert "nowhere: It is nowhere to be found." in speech.note
+    heading, *rows = table_rows(speech)
+    assert [row[:2] for row in rows] == [[f"{crowd}", one.name] for crowd in (2, 4) for one in there]
+    assert {len(row) for row in rows} == {len(heading)}
+    heading, *rows = table_rows(holding)
+    assert [row[0] for row in rows] == [one.name for one in there[1:]]
+
+
+def test_a_slow_stream_is_slow(small: Stage) -> None:
+    """Or a server that holds it back could not be told from one that does not."""
+    direct = Direct(small)
+    with direct.running() as upstream:
+        (answer,) = run(direct.plan(upstream, "slow", 1, 1))
+    assert answer.finished - answer.first_byte > 0.3
+
+
+def test_neiroha_is_measured_on_three_servers(small: Stage) -> None:
+    names = [one.name for one in contenders(small)]
+    assert [f"Neiroha on {name}" in names for name in ("uvicorn", "daphne", "granian")] == [True] * 3
+    assert names[0] == Direct.name and "LiteLLM" in names and len(set(names)) == len(names)
+
+
+def test_processes_behind_nginx(small: Stage) -> None:
+    growth = measure_scale.measure(small)
+    assert growth.left_out == ""
+    assert [(cost.webs, cost.crowd) for cost in growth.costs] == [(1, 2), (1, 4), (2, 2), (2, 4)]
+    for cost in growth.costs:
+        assert cost.web > 0 and min(cost.nginx, cost.redis, cost.postgres) >= 0
+        assert cost.together >= cost.web and 0 < cost.p50 <= cost.p99
+    heading, *rows = table_rows(measure_scale.table(growth))
+    assert len(rows) == 4 and {len(row) for row in rows} == {len(heading)}
+
+
+def test_a_soak(small: Stage) -> None:
+    soak = measure_soak.measure(small)
+    assert soak.after is not None and len(soak.during) > 1
+    for held in (soak.before, soak.after, *(held for _, held in soak.during)):
+        assert held.files > held.connections > 0 and held.memory.threads > 0
+    # Who has gone is gone: what listens is left, and a kept connection to the upstream or two.
+    assert soak.after.connections <= soak.before.connections + 20
+    assert set(soak.outcomes["speech"]) == {"200"}
+    assert set(soak.outcomes["unknown voice"]) == {"404"}
+    assert set(soak.outcomes["no JSON"]) == {"400"}
+    assert set(soak.outcomes["wrong key"]) <= {"401", "429"}
+    assert set(soak.outcomes["left in the middle"]) == {"left"}
+    assert set(soak.outcomes["live page of a stranger"]) <= {"403", "refused"}
+    assert "200" in soak.outcomes["project's page"]
+    held_table, outcomes = measure_soak.tables(soak).tables
+    assert [row[0] for row in table_rows(outcomes)[1:]] == list(soak.outcomes)
+    heading, *rows = table_rows(held_table)
+    assert len(rows) == len(soak.during) + 2 and {len(row) for row in rows} == {len(heading)}
+
+
+def test_every_other_request_to_the_faulty_upstream_fails(small: Stage) -> None:
+    address = f"{small.upstream.url}/faulty/v1/audio/speech"
+    whole = 0
+    with httpx.Client(timeout=WAIT_SECONDS, trust_env=False) as client:
+        for _ in range(20):
+            with contextlib.suppress(httpx.RemoteProtocolError):
+                answer = client.post(address, json={})
+                whole += answer.status_code == 200 and len(answer.content) == small.audio_bytes
+    assert whole == 10
 
 
 def test_jains_index() -> None:

@@ -3,8 +3,6 @@ from __future__ import annotations
 import os
 import sys
 from argparse import ArgumentParser, ArgumentTypeError
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,9 +23,6 @@ from neiroha_site.first_run import make_admin, make_default_bank
 from neiroha_site.listening import bind, close, is_wildcard, local_url
 from neiroha_site.serving import INTERRUPTED, SERVERS
 from providers.logs import said_as_json
-
-# Any number that nothing else locks in this database.
-MIGRATION_LOCK = 8976
 
 
 def port_number(text: str) -> int:
@@ -102,27 +97,11 @@ def refuse_bad_configuration() -> None:
 
 def prepare_database() -> ServerSettings:
     try:
-        with one_at_a_time():
-            call_command("migrate", verbosity=0, interactive=False)
+        call_command("migrate", verbosity=0, interactive=False)
         return ServerSettings.load()
     except DatabaseError as error:
         name = connections["default"].settings_dict["NAME"]
         raise CommandError(f"The database {name} can't be used: {error}.") from error
-
-
-@contextmanager
-def one_at_a_time() -> Iterator[None]:
-    """Servers that start at once on PostgreSQL: the first brings the database up to date, the others wait for it."""
-    connection = connections["default"]
-    if connection.vendor != "postgresql":
-        yield
-        return
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_lock(%s)", [MIGRATION_LOCK])
-        try:
-            yield
-        finally:
-            cursor.execute("SELECT pg_advisory_unlock(%s)", [MIGRATION_LOCK])
 
 
 def allow_host(host: str) -> None:
