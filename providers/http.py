@@ -8,7 +8,7 @@ import json
 import math
 import re
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -35,7 +35,7 @@ from providers.errors import (
 from providers.hops import LOOP_STATUS
 from providers.http_client import ProviderClient
 from providers.redaction import redacted
-from providers.speech import ProviderConfig
+from providers.speech import ProviderConfig, Rejoined
 from providers.transport import make_transport
 
 CONNECT_SECONDS = 10.0
@@ -103,12 +103,9 @@ class Answer:
         if not self.ok:
             raise refusal(self.status, self.headers, self.head, self._config)
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    def chunks(self) -> AsyncIterator[bytes]:
         """The whole body, once, as it comes. UpstreamUnreachable when it is cut, UpstreamTimeout when it stalls."""
-        if self.head:
-            yield self.head
-        while chunk := await self._next():
-            yield chunk
+        return Rejoined(self.head, _Rest(self._next))
 
     async def read(self, limit: int = JSON_BYTES) -> bytes:
         """The whole body; UpstreamFailed beyond `limit` bytes."""
@@ -154,6 +151,21 @@ class Answer:
             return await anext(self._body, b"")
         except FAILURES as error:
             raise _failure(self._config.name, error) from error
+
+
+class _Rest:
+    """What is left of a body. No generator: the event loop keeps a book of those."""
+
+    def __init__(self, read: Callable[[], Awaitable[bytes]]) -> None:
+        self._read = read
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if chunk := await self._read():
+            return chunk
+        raise StopAsyncIteration
 
 
 @asynccontextmanager

@@ -189,7 +189,9 @@ class _Transport(AiohttpTransport):
                 timeout=_timeout(**request.extensions.get("timeout", {})),
             )
         extensions = {"http_version": b"HTTP/1.1", "reason_phrase": (answer.reason or "").encode()}
-        return httpx.Response(answer.status, headers=answer.raw_headers, stream=_Received(answer), extensions=extensions)
+        return httpx.Response(
+            answer.status, headers=answer.raw_headers, stream=_Received(answer), extensions=extensions
+        )
 
     async def aclose(self) -> None:
         await super().aclose()
@@ -199,10 +201,15 @@ class _Transport(AiohttpTransport):
 class _Received(AiohttpResponseStream):
     """Gives what has come as it is: cut small, every chunk would cost its way through all that reads it."""
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
         with map_aiohttp_exceptions():
-            async for chunk in self._aiohttp_response.content.iter_any():
-                yield chunk
+            chunk = await self._aiohttp_response.content.readany()
+        if not chunk:
+            raise StopAsyncIteration
+        return chunk
 
 
 @lru_cache(maxsize=64)
