@@ -20,9 +20,9 @@ class HasHeaders(Protocol):
 
 def presented_key(request: HasHeaders) -> str:
     """The key of `Authorization: Bearer` or `X-API-Key`; a bare `Bearer ` counts as none."""
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    scheme, _, token = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
     bearer = token.strip() if scheme.lower() == "bearer" else ""
-    return bearer or request.headers.get("X-API-Key", "").strip()
+    return bearer or request.META.get("HTTP_X_API_KEY", "").strip()
 
 
 class ApiKeyAuthentication(BaseAuthentication):

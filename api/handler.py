@@ -26,6 +26,7 @@ from django.urls import set_script_prefix, set_urlconf
 from django.utils.module_loading import import_string
 
 from api.exceptions import error_response
+from api.interruption import Interruption
 from api.record import RequestRecord
 from api.request import ApiRequest
 from api.runtime import current_runtime
@@ -40,6 +41,8 @@ logger = logging.getLogger(__name__)
 STALL_SECONDS = 60.0
 LINGER_SECONDS = 1.0
 URLCONF = "api.urls"
+# As Django names it; its case-blind view of all headers is made at first use, and nothing else here needs that.
+HOP_META = f"HTTP_{HOP_HEADER.upper().replace('-', '_')}"
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
@@ -113,21 +116,18 @@ class ApiHandler(ASGIHandler):
         self, request: ApiRequest, receive: Receive, send: _Sender, record: RequestRecord
     ) -> None:
         """Answer; a client that leaves cancels the work. Its end is no failure."""
-        work = asyncio.ensure_future(self._respond(request, send, record))
-        request.stop = work.cancel
-        gone = asyncio.ensure_future(self._disconnected(request, receive))
+        interruption = Interruption()
+        request.stop = interruption.stop
+        watch = asyncio.ensure_future(self._watch(receive, send, interruption))
         try:
-            await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
-            if not work.done():
-                raise RequestAborted
-            if work.cancelled():
-                await self._tell_cancelled(send, record)
-            else:
-                work.result()
+            with interruption:
+                await self._respond(request, send, record)
         finally:
-            for task in (work, gone):
-                task.cancel()
-            await asyncio.gather(work, gone, return_exceptions=True)
+            watch.cancel()
+        if interruption.left:
+            raise RequestAborted
+        if interruption.stopped:
+            await self._tell_cancelled(send, record)
 
     async def _tell_cancelled(self, send: _Sender, record: RequestRecord) -> None:
         error = QueueCancelled("This request was cancelled by somebody who watches the queue.")
@@ -137,10 +137,12 @@ class ApiHandler(ASGIHandler):
         response = error_response(error.status, error.message, code=error.code, should_retry=False)
         await self._send(response, send, record)
 
-    async def _disconnected(self, request: ApiRequest, receive: Receive) -> None:
-        """Returns when the client is gone; what it still sends of a refused body is dropped."""
+    async def _watch(self, receive: Receive, send: _Sender, interruption: Interruption) -> None:
+        """Interrupts when the client is gone; what it still sends of a refused body is dropped."""
         while (await receive())["type"] != "http.disconnect":
             pass
+        if not send.ended:
+            interruption.leave()
 
     async def _respond(self, request: ApiRequest, send: _Sender, record: RequestRecord) -> None:
         response = await self._get_checked_response(request)
@@ -155,7 +157,7 @@ class ApiHandler(ASGIHandler):
         except DisallowedHost:
             message = "This server does not answer to this name; add it to NEIROHA_ALLOWED_HOSTS."
             return error_response(400, message, code="host_not_allowed")
-        if problem := arrive(request.headers.get(HOP_HEADER, "")):
+        if problem := arrive(request.META.get(HOP_META, "")):
             request.record.error_code = LOOP_CODE
             return error_response(LOOP_STATUS, problem, code=LOOP_CODE, should_retry=False)
         response: HttpResponseBase = await self._middleware_chain(request)  # type: ignore[misc]
@@ -173,13 +175,14 @@ class ApiHandler(ASGIHandler):
         else:
             content = getattr(response, "content", b"")
             response.setdefault("Content-Length", str(len(content)))
-            await send.start(response)
             if record.status == 413:
                 # Let the client read the answer before the connection closes on what it still sends.
+                await send.start(response)
                 await send.body(content, more=True)
                 await asyncio.sleep(LINGER_SECONDS)
-                content = b""
-            await send.body(content, more=False)
+                await send.body(b"", more=False)
+            else:
+                await send.whole(response, content)
         record.complete = True
 
 
@@ -190,24 +193,36 @@ class _Sender:
         self._send = send
         self._record = record
         self._started = started
-        self.started = False
-        """Whether the answer's head is out."""
+        self.started = self.ended = False
+        """Whether the answer's head, and its last byte, are out."""
+
+    async def whole(self, response: HttpResponseBase, content: bytes) -> None:
+        await self._bounded(self._head(response), self._part(content, more=False))
+        self._record.bytes_sent += len(content)
 
     async def start(self, response: HttpResponseBase) -> None:
-        self.started = True
-        headers = [(name.lower().encode("ascii"), value.encode("latin-1")) for name, value in response.items()]
-        await self._bounded({"type": "http.response.start", "status": response.status_code, "headers": headers})
+        await self._bounded(self._head(response))
 
     async def body(self, chunk: bytes, *, more: bool) -> None:
-        if not self._record.first_byte_ms:
-            self._record.first_byte_ms = _milliseconds(self._started)
-        await self._bounded({"type": "http.response.body", "body": chunk, "more_body": more})
+        await self._bounded(self._part(chunk, more=more))
         self._record.bytes_sent += len(chunk)
 
-    async def _bounded(self, message: dict[str, Any]) -> None:
+    def _head(self, response: HttpResponseBase) -> dict[str, Any]:
+        self.started = True
+        headers = [(name.lower().encode("ascii"), value.encode("latin-1")) for name, value in response.items()]
+        return {"type": "http.response.start", "status": response.status_code, "headers": headers}
+
+    def _part(self, chunk: bytes, *, more: bool) -> dict[str, Any]:
+        self.ended = not more
+        if not self._record.first_byte_ms:
+            self._record.first_byte_ms = _milliseconds(self._started)
+        return {"type": "http.response.body", "body": chunk, "more_body": more}
+
+    async def _bounded(self, *messages: dict[str, Any]) -> None:
         try:
             async with asyncio.timeout(STALL_SECONDS):
-                await self._send(message)
+                for message in messages:
+                    await self._send(message)
         except TimeoutError as error:
             raise RequestAborted from error
 

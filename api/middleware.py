@@ -28,7 +28,7 @@ class ApiCorsMiddleware(CorsMiddleware):
 
     def add_response_headers(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         origins = api_request.of(request).state.controls.cors_origins
-        origin = request.headers.get("origin", "")
+        origin = request.META.get("HTTP_ORIGIN", "")
         if "*" not in origins and origin.lower() not in origins:
             response["vary"] = "origin"
             return response

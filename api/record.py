@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from asgiref.sync import sync_to_async
-from django.db import DatabaseError, close_old_connections, transaction
+from django.db import DatabaseError, close_old_connections, connections, router, transaction
 
 from api.models import ApiKey, RequestLog
 from banks.delivery import Speech
@@ -65,15 +65,28 @@ class RequestRecord:
         # A fallback may have spoken.
         self.provider = speech.speaker.provider.name
 
-    def row(self) -> RequestLog:
-        names = [name for name in self.__slots__ if name not in ("key_id", "speech")]
-        values = {name: getattr(self, name) for name in names}
-        cut = {"method": self.method[:10], "path": self.path[:200], "address": self.address[:45]}
-        return RequestLog(**values | cut)
+    def fit(self) -> None:
+        """What a client may choose, as long as the log has room for; PostgreSQL takes no zero bytes."""
+        self.method, self.address = self.method[:10], self.address[:45]
+        self.path = self.path.replace("\0", "")[:200]
 
 
 def _milliseconds(seconds: float | None) -> int | None:
     return None if seconds is None else round(seconds * 1000)
+
+
+def _insert(records: list[RequestRecord]) -> None:
+    """In one statement for all: `bulk_create` would take as long over each row as the request's own view."""
+    connection = connections[router.db_for_write(RequestLog)]
+    fields = [field for field in RequestLog._meta.concrete_fields if not field.primary_key]
+    for record in records:
+        record.fit()
+    rows = [[field.get_db_prep_save(getattr(record, field.name), connection) for field in fields] for record in records]
+    quote = connection.ops.quote_name
+    columns = ", ".join(quote(field.column) for field in fields)
+    table, places = quote(RequestLog._meta.db_table), ", ".join(["%s"] * len(fields))
+    with connection.cursor() as cursor:
+        cursor.executemany(f"INSERT INTO {table} ({columns}) VALUES ({places})", rows)
 
 
 class RequestRecorder:
@@ -110,11 +123,11 @@ class RequestRecorder:
         close_old_connections()
         try:
             with transaction.atomic():
-                RequestLog.objects.bulk_create([record.row() for record in records], batch_size=200)
+                if records:
+                    _insert(records)
+                    self._trim()
                 for key_id, at in last_used.items():
                     ApiKey.objects.filter(pk=key_id).update(last_used_at=at)
-                if records:
-                    self._trim()
         except DatabaseError:
             logger.exception("The request log could not be written; %d records are lost.", len(records))
         finally:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 from rest_framework import serializers
+from rest_framework.fields import empty
 
 from providers.speech import SPEED_MAX, SPEED_MIN, AudioFormat
 
@@ -88,7 +90,26 @@ class SpokenSerializer(serializers.Serializer[Any]):
     def to_internal_value(self, data: Any) -> Any:
         if not isinstance(data, dict):
             raise serializers.ValidationError({"non_field_errors": ["The body must be a JSON object."]})
-        return super().to_internal_value({name: value for name, value in data.items() if value is not None})
+        given = {name: value for name, value in data.items() if value is not None}
+        # DRF would ask each field that is not there for its default, one by one.
+        absent = self._defaults.keys() - given.keys()
+        problems, body = {}, {name: self._defaults[name] for name in absent}
+        for name, field in self.fields.items():
+            if name in absent:
+                continue
+            try:
+                body[name] = field.run_validation(given.get(name, empty))
+            except serializers.SkipField:
+                continue
+            except serializers.ValidationError as error:
+                problems[name] = error.detail
+        if problems:
+            raise serializers.ValidationError(problems)
+        return body
+
+    @cached_property
+    def _defaults(self) -> dict[str, Any]:
+        return {name: field.default for name, field in self.fields.items() if field.default is not empty}
 
 
 class SpeechSerializer(SpokenSerializer):

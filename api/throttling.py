@@ -4,6 +4,7 @@ import ipaddress
 import threading
 import time
 from collections import deque
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from django.conf import settings
@@ -63,6 +64,7 @@ class SlidingWindows:
 windows = SlidingWindows()
 
 
+@lru_cache(maxsize=4096)
 def address_group(address: str) -> str:
     """The address itself, or the /64 network of an IPv6 address, which one household owns whole."""
     try:

@@ -77,6 +77,12 @@ class ApiView(APIView):  # type: ignore[misc]  # untyped base
     throttle_classes: Sequence[type[RequestThrottle]] = (RequestThrottle,)
     works_when_off = False
 
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """As DRF's, without what this API has none of: formats by suffix, renderers to choose from, versions."""
+        self.perform_authentication(request)
+        self.check_permissions(request)
+        self.check_throttles(request)
+
     async def async_dispatch(self, request: api_request.ApiRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         self.args, self.kwargs = args, kwargs
         drf_request = self.request = self.initialize_request(request, *args, **kwargs)
@@ -123,7 +129,7 @@ class SpeechView(ApiView):
     @extend_schema(operation_id="speak", tags=["speech"], request=SpeechSerializer, responses=AUDIO_ANSWERS)
     async def post(self, request: Request) -> HttpResponseBase:
         asked = api_request.of(request)
-        body = parse_speech(request.data, asked.state.controls.max_input_characters)
+        body = parse_speech(api_request.json_body(request), asked.state.controls.max_input_characters)
         speaker = find_speaker(asked.banks, body["model"].strip(), body["voice"])
         _note_speaker(asked, speaker, body)
         sse = body["stream_format"] == "sse"
@@ -157,7 +163,7 @@ async def _answer(speech: Speech, wish: Wish, *, sse: bool) -> HttpResponseBase:
     content_type = speech.format.content_type
     if speech.length is not None:
         async with aclosing(speech):
-            content = b"".join([chunk async for chunk in speech])
+            content = await speech.whole()
         return HttpResponse(content, content_type=content_type, headers=headers)
     headers["X-Accel-Buffering"] = "no"
     return AudioStreamResponse(speech, content_type=content_type, headers=headers)

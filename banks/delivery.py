@@ -33,6 +33,8 @@ class UpstreamReport:
     @classmethod
     def read(cls, headers: Mapping[str, str]) -> UpstreamReport:
         """From an answer's headers, with names in lower case."""
+        if not headers:
+            return _NOTHING_TOLD
         milliseconds = _number(headers.get(f"{_PREFIX}inference-ms", ""), 1e9)
         rate = _number(headers.get(f"{_PREFIX}sample-rate", ""), 1e6)
         told = sorted(f"{name.removeprefix(_PREFIX)}: {value}" for name, value in headers.items() if value)
@@ -46,6 +48,7 @@ class UpstreamReport:
 
 
 _PREFIX = "x-neiroha-"
+_NOTHING_TOLD = UpstreamReport()
 
 
 def _number(text: str, most: float) -> float | None:
@@ -98,6 +101,13 @@ class Speech:
                 timer.cancel()
             chunk = await self._next()
         metrics.note_speech(self.speaker.provider.name, self.inference_seconds, self.audio_seconds)
+
+    async def whole(self) -> bytes:
+        """All of it at once, for whoever holds it whole anyway."""
+        parts = [self._first]
+        while (chunk := await self._next()) is not None:
+            parts.append(chunk)
+        return b"".join(parts)
 
     async def _next(self) -> bytes | None:
         assert self._produced is not None

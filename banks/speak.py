@@ -12,7 +12,7 @@ import logging
 import random
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -47,6 +47,7 @@ from providers.speech import (
     AudioFormat,
     Capabilities,
     Reference,
+    Rejoined,
     SpeechAudio,
     SpeechRequest,
 )
@@ -207,19 +208,16 @@ class _Production:
         lossless = (AudioFormat.WAV, AudioFormat.PCM, AudioFormat.FLAC)
         return next((format for format in lossless if format in formats), min(formats))
 
-    @asynccontextmanager
-    async def _spoken(self, piece: str, rules: QueueRules | None = None) -> AsyncIterator[SpeechAudio]:
-        """As `_attempt`, tried again where that can help, as long as nothing was heard."""
-        async with AsyncExitStack() as held:
-            for tried, wait in enumerate((*RETRY_SECONDS, None)):
-                try:
-                    audio = await self._heard(held, self._attempt(piece, rules, first_try=not tried))
-                    break
-                except ProviderError as error:
-                    if wait is None or not self._worth_another_try(error, wait):
-                        raise
-                    await asyncio.sleep(wait * random.uniform(1, 2))
-            yield audio
+    async def _spoken(self, held: AsyncExitStack, piece: str, rules: QueueRules | None = None) -> SpeechAudio:
+        """As `_attempt`, tried again where that can help, as long as nothing was heard; `held` until all is."""
+        for tried, wait in enumerate(RETRY_SECONDS):
+            try:
+                return await held.enter_async_context(self._attempt(piece, rules, first_try=not tried))
+            except ProviderError as error:
+                if not self._worth_another_try(error, wait):
+                    raise
+            await asyncio.sleep(wait * random.uniform(1, 2))
+        return await held.enter_async_context(self._attempt(piece, rules, first_try=False))
 
     def _worth_another_try(self, error: ProviderError, wait: float) -> bool:
         """Not after a time-out: the provider may still be busy with the first try, and the caller has waited enough."""
@@ -227,16 +225,9 @@ class _Production:
         late = deadline is not None and time.monotonic() - self.asked + 2 * wait > deadline
         return not (error.permanent or late or isinstance(error, UpstreamTimeout))
 
-    async def _heard(self, held: AsyncExitStack, begun: AbstractAsyncContextManager[SpeechAudio]) -> SpeechAudio:
-        """The audio of one attempt, whose first bytes have come; what it holds is `held` from then on."""
-        async with AsyncExitStack() as attempt:
-            audio = await attempt.enter_async_context(begun)
-            head = await anext(audio.chunks, b"")
-            held.push_async_exit(attempt.pop_all())
-            return replace(audio, chunks=_rejoined(head, audio.chunks))
-
     @asynccontextmanager
     async def _attempt(self, piece: str, rules: QueueRules | None, *, first_try: bool) -> AsyncIterator[SpeechAudio]:
+        """The audio of one call, whose first bytes have come."""
         wish, cost = self.wish, self._cost(piece)
         place = self.engine.queue.slot(
             self.speaker.provider,
@@ -255,6 +246,7 @@ class _Production:
             started = time.monotonic()
             with upstream_call(self.speaker.provider, cost) as call:
                 async with self.adapter.speak(self._request(piece)) as audio:
+                    audio.chunks = Rejoined(await anext(audio.chunks, b""), audio.chunks)
                     call.begun()
                     yield audio
             self.speaking += time.monotonic() - started
@@ -299,7 +291,8 @@ class _Production:
     async def _produce(self) -> AsyncGenerator[bytes]:
         first, *rest = self.pieces
         try:
-            async with self._spoken(first) as audio:
+            async with AsyncExitStack() as held:
+                audio = await self._spoken(held, first)
                 self.speech.upstream = UpstreamReport.read(audio.headers)
                 whole = not (rest or self.wish.stream or audio.streaming)
                 if whole:
@@ -318,7 +311,8 @@ class _Production:
                 return
             for piece in rest:
                 await self.speech.caught_up()
-                async with self._spoken(piece, CONTINUED) as audio:
+                async with AsyncExitStack() as held:
+                    audio = await self._spoken(held, piece, CONTINUED)
                     async for chunk in self._convert(transcoder, audio):
                         yield chunk
             if tail := await self.engine.in_thread(transcoder.finish):
@@ -372,13 +366,6 @@ class _Production:
                     yield converted
             if converted := await codec.timed(self.engine.in_thread(transcoder.end_file)):
                 yield converted
-
-
-async def _rejoined(head: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    if head:
-        yield head
-    async for chunk in rest:
-        yield chunk
 
 
 def _read_reference(name: str) -> Reference:

@@ -8,9 +8,10 @@ import json
 import math
 import re
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
@@ -32,8 +33,9 @@ from providers.errors import (
     UpstreamUnreachable,
 )
 from providers.hops import LOOP_STATUS
+from providers.http_client import ProviderClient
 from providers.redaction import redacted
-from providers.speech import ProviderConfig
+from providers.speech import ProviderConfig, Rejoined
 from providers.transport import make_transport
 
 CONNECT_SECONDS = 10.0
@@ -52,13 +54,11 @@ def make_client(resolver: AbstractResolver | None = None, *, public: bool = Fals
     """A client for the event loop that first uses it; its maker closes it. `resolver` is for names, else the system's;
     `public`: it calls public addresses only.
 
-    `trust_env` is off, because httpx would answer it with its own, slower transport and with ~/.netrc; the transport
-    honours the proxies that the environment names. Redirects are refused: no key follows one to another host.
+    It does not trust the environment, which httpx would answer with its own, slower transport and with ~/.netrc; the
+    transport honours the proxies that the environment names. Redirects are refused: no key follows one to another host.
     """
-    return httpx.AsyncClient(
-        transport=make_transport(resolver, public=public),
-        trust_env=False,
-        follow_redirects=False,
+    return ProviderClient(
+        make_transport(resolver, public=public),
         timeout=httpx.Timeout(60, connect=CONNECT_SECONDS, pool=None),
         headers={"user-agent": "Neiroha", "accept-encoding": "identity"},
         # Providers share this client, so no provider's cookie may reach another.
@@ -75,7 +75,9 @@ class Answer:
         self.head = b""
         self._config = config
         self._response = response
-        self._body = response.aiter_bytes()
+        # httpx decodes what is packed, at a price that is not worth it where nothing is.
+        packed = "content-encoding" in response.headers or not isinstance(response.stream, httpx.AsyncByteStream)
+        self._body = response.aiter_bytes() if packed else aiter(response.stream)
 
     @property
     def ok(self) -> bool:
@@ -101,12 +103,9 @@ class Answer:
         if not self.ok:
             raise refusal(self.status, self.headers, self.head, self._config)
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    def chunks(self) -> AsyncIterator[bytes]:
         """The whole body, once, as it comes. UpstreamUnreachable when it is cut, UpstreamTimeout when it stalls."""
-        if self.head:
-            yield self.head
-        while chunk := await self._next():
-            yield chunk
+        return Rejoined(self.head, _Rest(self._next))
 
     async def read(self, limit: int = JSON_BYTES) -> bytes:
         """The whole body; UpstreamFailed beyond `limit` bytes."""
@@ -148,8 +147,25 @@ class Answer:
             self.head = b"".join(parts)
 
     async def _next(self) -> bytes:
-        with translated(self._config):
+        try:
             return await anext(self._body, b"")
+        except FAILURES as error:
+            raise _failure(self._config.name, error) from error
+
+
+class _Rest:
+    """What is left of a body. No generator: the event loop keeps a book of those."""
+
+    def __init__(self, read: Callable[[], Awaitable[bytes]]) -> None:
+        self._read = read
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if chunk := await self._read():
+            return chunk
+        raise StopAsyncIteration
 
 
 @asynccontextmanager
@@ -161,15 +177,25 @@ async def exchange(
     `request` is what httpx takes: `json`, `content`, `data`, `files`, `params`, `headers`. Yields an answer of any
     status. Leaving closes the connection unless the body was read to its end.
     """
-    timeout = httpx.Timeout(config.timeout, connect=min(CONNECT_SECONDS, config.timeout), pool=None)
-    async with AsyncExitStack() as stack:
+    answer = None
+    try:
         with translated(config):
             async with asyncio.timeout(config.timeout):
-                message = client.build_request(method, url, timeout=timeout, **request)
-                response = await client.send(message, stream=True)
-                answer = await stack.enter_async_context(aclosing(Answer(config, response)))
+                message = client.build_request(method, url, timeout=_timeout(config.timeout), **request)
+                answer = Answer(config, await client.send(message, stream=True))
                 await answer.begin()
         yield answer
+    finally:
+        if answer is not None:
+            await answer.aclose()
+
+
+@lru_cache(maxsize=64)
+def _timeout(seconds: float) -> httpx.Timeout:
+    return httpx.Timeout(seconds, connect=min(CONNECT_SECONDS, seconds), pool=None)
+
+
+FAILURES = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, aiohttp.ClientError, OSError, UnicodeError)
 
 
 @contextmanager
@@ -177,7 +203,7 @@ def translated(config: ProviderConfig) -> Iterator[None]:
     """Failures of the HTTP client become SpeechErrors that name neither address nor key."""
     try:
         yield
-    except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, aiohttp.ClientError, OSError, UnicodeError) as error:
+    except FAILURES as error:
         raise _failure(config.name, error) from error
 
 

@@ -157,6 +157,25 @@ class SpeechAudio:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+class Rejoined:
+    """Chunks whose first was read already."""
+
+    __slots__ = ("_head", "_rest")
+
+    def __init__(self, head: bytes, rest: AsyncIterator[bytes]) -> None:
+        self._head = head
+        self._rest = rest
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if head := self._head:
+            self._head = b""
+            return head
+        return await anext(self._rest)
+
+
 @dataclass(frozen=True, slots=True)
 class Health:
     """`reason` is empty when all is well, else says what to do. None: this kind of provider does not tell.

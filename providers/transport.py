@@ -6,18 +6,20 @@ import asyncio
 import ipaddress
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from functools import lru_cache, partial
-from types import SimpleNamespace
 from typing import Any
 from urllib.request import getproxies_environment, proxy_bypass
 
 import aiohttp
 import httpx
 from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.tracing import Trace
 from httpx_aiohttp import AiohttpTransport
+from httpx_aiohttp.transport import AiohttpResponseStream, map_aiohttp_exceptions
 
 from providers import tracing
 from providers.egress import AddressRefused, check_address, check_host
@@ -119,11 +121,17 @@ def _permitted_socket(check: Callable[[str], None], address: aiohttp.AddrInfoTyp
     return socket.socket(family, kind, protocol)
 
 
-_connection_reused: ContextVar[bool] = ContextVar("connection_reused", default=False)
+_connection_made: ContextVar[bool] = ContextVar("connection_made", default=False)
 
 
-async def _note_reuse(session: aiohttp.ClientSession, context: SimpleNamespace, params: object) -> None:
-    _connection_reused.set(True)
+class _Connector(aiohttp.TCPConnector):
+    """Notes for the request that asks whether its connection was made for it or comes from the pool."""
+
+    async def _create_connection(
+        self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
+    ) -> ResponseHandler:
+        _connection_made.set(True)
+        return await super()._create_connection(req, traces, timeout)
 
 
 class _Transport(AiohttpTransport):
@@ -138,16 +146,12 @@ class _Transport(AiohttpTransport):
         self._resolver = resolver or self._own_resolver
 
     def get_client(self) -> aiohttp.ClientSession:
-        tracing = aiohttp.TraceConfig()
-        tracing.on_connection_reuseconn.append(_note_reuse)
-        return aiohttp.ClientSession(
-            connector=self._connector(), cookie_jar=aiohttp.DummyCookieJar(), trace_configs=[tracing]
-        )
+        return aiohttp.ClientSession(connector=self._connector(), cookie_jar=aiohttp.DummyCookieJar())
 
     def _connector(self) -> aiohttp.TCPConnector:
         # A proxy is where the machine's own administrator put it.
         guarded = self.proxy is None
-        return aiohttp.TCPConnector(
+        return _Connector(
             limit=POOL_CONNECTIONS,
             keepalive_timeout=KEEP_ALIVE_SECONDS,
             ssl=self.ssl_context,
@@ -161,18 +165,61 @@ class _Transport(AiohttpTransport):
         if request.url.userinfo:
             # httpx has made the header of it; aiohttp refuses to be told twice.
             request.url = request.url.copy_with(username=None, password=None)
-        _connection_reused.set(False)
+        _connection_made.set(False)
         try:
-            return await super().handle_async_request(_in_pieces(request))
+            return await self._send(request)
         except httpx.TransportError as error:
             resendable = isinstance(request.stream, httpx.ByteStream)
-            if not (resendable and _connection_reused.get() and _died_unanswered(error.__cause__)):
+            if not resendable or _connection_made.get() or not _died_unanswered(error.__cause__):
                 raise
-        return await super().handle_async_request(_in_pieces(request))
+        return await self._send(request)
+
+    async def _send(self, request: httpx.Request) -> httpx.Response:
+        if self.proxy is not None:
+            return await super().handle_async_request(_in_pieces(request))
+        if not isinstance(self.client, aiohttp.ClientSession):
+            self.client = self.get_client()
+        body = _body(request)
+        with map_aiohttp_exceptions():
+            answer = await self.client.request(
+                request.method,
+                str(request.url),
+                headers=request.headers.multi_items(),
+                data=body,
+                allow_redirects=False,
+                auto_decompress=False,
+                timeout=_timeout(**request.extensions.get("timeout", {})),
+            )
+        extensions = {"http_version": b"HTTP/1.1", "reason_phrase": (answer.reason or "").encode()}
+        return httpx.Response(
+            answer.status, headers=answer.raw_headers, stream=_Received(answer), extensions=extensions
+        )
 
     async def aclose(self) -> None:
         await super().aclose()
         await self._own_resolver.close()
+
+
+class _Received(AiohttpResponseStream):
+    """Gives what has come as it is: cut small, every chunk would cost its way through all that reads it."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        with map_aiohttp_exceptions():
+            chunk = await self._aiohttp_response.content.readany()
+        if not chunk:
+            raise StopAsyncIteration
+        return chunk
+
+
+@lru_cache(maxsize=64)
+def _timeout(
+    connect: float | None = None, read: float | None = None, write: float | None = None, pool: float | None = None
+) -> aiohttp.ClientTimeout:
+    """httpx's names in aiohttp's words, which have none for `write`."""
+    return aiohttp.ClientTimeout(sock_connect=connect, sock_read=read, connect=pool)
 
 
 class _Pieces(httpx.AsyncByteStream):
@@ -184,8 +231,17 @@ class _Pieces(httpx.AsyncByteStream):
             yield self._body[start : start + PIECE_BYTES]
 
 
+def _body(request: httpx.Request) -> bytes | AsyncIterable[bytes] | None:
+    """What aiohttp writes; a large body that is held as bytes piece by piece."""
+    if not isinstance(request.stream, httpx.ByteStream):
+        # aiohttp says by itself how it sends what it has no length of.
+        request.headers.pop("transfer-encoding", None)
+        return request.stream
+    return (_Pieces(request.content) if len(request.content) > PIECE_BYTES else request.content) or None
+
+
 def _in_pieces(request: httpx.Request) -> httpx.Request:
-    """The same request; a large body that is held as bytes is written piece by piece."""
+    """The same request, for httpx-aiohttp, which would write a large body in one go."""
     if not isinstance(request.stream, httpx.ByteStream) or len(request.content) <= PIECE_BYTES:
         return request
     stream, extensions = _Pieces(request.content), request.extensions

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import socket
 import stat
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -117,12 +118,12 @@ def _hold(folder: Path, held: multiprocessing.synchronize.Event, done: multiproc
 
 class TestDataFolderLock:
     def test_those_who_share_it_are_many_and_one_alone_is_refused(self, tmp_path: Path) -> None:
-        with DataFolderLock(tmp_path, shared=True), DataFolderLock(tmp_path, shared=True):
-            with pytest.raises(CommandError, match="Another Neiroha server"), DataFolderLock(tmp_path):
-                pass
-        with DataFolderLock(tmp_path):
-            with pytest.raises(CommandError, match="NEIROHA_REDIS_URL"), DataFolderLock(tmp_path, shared=True):
-                pass
+        shared = partial(DataFolderLock, tmp_path, shared=True)
+        refused = partial(pytest.raises, CommandError)
+        with shared(), shared(), refused(match="Another Neiroha server"), DataFolderLock(tmp_path):
+            pass
+        with DataFolderLock(tmp_path), refused(match="NEIROHA_REDIS_URL"), shared():
+            pass
 
     def test_it_is_given_back(self, tmp_path: Path) -> None:
         for _ in range(2):

@@ -37,12 +37,19 @@ class ServerAddress:
             return [self.root, self.root.removesuffix("/v1")]
         return [self.root] if self.settled else [self.root, f"{self.root}/v1"]
 
-    @asynccontextmanager
-    async def ask(self, path: str, send: Callable[[str], AbstractAsyncContextManager[Answer]]) -> AsyncIterator[Answer]:
+    def ask(
+        self, path: str, send: Callable[[str], AbstractAsyncContextManager[Answer]]
+    ) -> AbstractAsyncContextManager[Answer]:
         """Not found at an address without /v1, it is sent once more with it. Start pages answer for every path."""
+        return send(self.url(path)) if self.settled else self._find(path, send)
+
+    @asynccontextmanager
+    async def _find(
+        self, path: str, send: Callable[[str], AbstractAsyncContextManager[Answer]]
+    ) -> AsyncIterator[Answer]:
         root = self.root
         async with send(self.url(path, root)) as answer:
-            if self.settled or _is_there(answer):
+            if _is_there(answer):
                 yield answer
                 return
         async with send(self.url(path, f"{root}/v1")) as answer:
