@@ -78,12 +78,15 @@ def _milliseconds(seconds: float | None) -> int | None:
 def _insert(records: list[RequestRecord]) -> None:
     """In one statement for all: `bulk_create` would take as long over each row as the request's own view."""
     connection = connections[router.db_for_write(RequestLog)]
-    fields = [field for field in RequestLog._meta.concrete_fields if not field.primary_key]
+    fields = {str(field.name): field for field in RequestLog._meta.concrete_fields if not field.primary_key}
     for record in records:
         record.fit()
-    rows = [[field.get_db_prep_save(getattr(record, field.name), connection) for field in fields] for record in records]
+    rows = [
+        [field.get_db_prep_save(getattr(record, name), connection) for name, field in fields.items()]
+        for record in records
+    ]
     quote = connection.ops.quote_name
-    columns = ", ".join(quote(field.column) for field in fields)
+    columns = ", ".join(quote(field.column) for field in fields.values())
     table, places = quote(RequestLog._meta.db_table), ", ".join(["%s"] * len(fields))
     with connection.cursor() as cursor:
         cursor.executemany(f"INSERT INTO {table} ({columns}) VALUES ({places})", rows)

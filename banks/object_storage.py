@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager, suppress
@@ -250,7 +249,8 @@ class _Copy(File):  # type: ignore[type-arg]
         copy = scratch_file()
         try:
             with closing(self._storage.reader(self.name or "")) as reader:
-                shutil.copyfileobj(reader, copy, _COPY_BYTES)
+                while chunk := reader.read(_COPY_BYTES):
+                    copy.write(chunk)
         except BaseException:
             copy.close()
             raise

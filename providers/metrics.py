@@ -26,7 +26,7 @@ from prometheus_client import (
 from providers.errors import SpeechError
 
 # When a figure began says nothing that the process's own start does not, and would be a third of all lines.
-disable_created_metrics()
+disable_created_metrics()  # type: ignore[no-untyped-call]
 REGISTRY = CollectorRegistry()
 ProcessCollector(registry=REGISTRY)
 PlatformCollector(registry=REGISTRY)

@@ -74,10 +74,10 @@ class Link:
 
     async def open(self) -> None:
         try:
-            await self._asking.connect()
+            await self._asking.connect()  # type: ignore[no-untyped-call]
             await self._asking.send_command("SCRIPT LOAD", self._rules)
             await self._asking.read_response()
-            await self._hearing.connect()
+            await self._hearing.connect()  # type: ignore[no-untyped-call]
             await self._hearing.send_command("SUBSCRIBE", f"{self._prefix}:to:{self._process}")
             await self._hearing.read_response()
         except (RedisError, OSError) as error:

@@ -240,7 +240,7 @@ def _chosen(export: Export, options: ExportOptions) -> list[Line]:
 
 def _stored(lines: Iterable[Line]) -> list[StoredFile]:
     # Two lines may share a take.
-    takes: dict[str, Any] = {line.take.file.name: line.take for line in lines if line.take}
+    takes: dict[str, Any] = {str(line.take.file.name): line.take for line in lines if line.take}
     return [StoredFile(name, take.size) for name, take in takes.items()]
 
 

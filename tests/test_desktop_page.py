@@ -118,8 +118,8 @@ class TestPage:
         assert found is not None
         options = Options(admin, admin)
         ready = found.ready()
-        with found.sounds() as sounds:
-            assert step(found.path, sounds, options, ready, 600.0) == (9, 9)
+        with found.database() as path, found.sounds() as sounds:
+            assert step(path, sounds, options, ready, 600.0) == (9, 9)
         found.keep_ready(ready)
         assert len(stored()) == 5 and [name.rpartition(".")[2] for name in held()] == ["db", "json", "zip"]
         assert found.ready() == ready

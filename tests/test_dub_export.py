@@ -179,7 +179,7 @@ def test_footage_that_is_gone_fails_the_export(dub: Project, heart: Character, a
     stored = footage(dub, film(tmp_path, 3))
     cues(dub, heart, (1, 2, 0.5))
     export = exports.ask(dub, ann, VIDEO)
-    stored.path.unlink()
+    Path(stored.file.path).unlink()
     running = Export.objects.claim_next()
     assert running is not None
     exporter.make(running, threading.Event())

@@ -79,7 +79,7 @@ def test_an_upload_goes_on_after_a_break_and_a_pause(visit: Visit, tmp_path: Pat
     page.get_by_role("button", name="Upload", exact=True).click()
     expect(page.get_by_text("“film.mp4” is there.")).to_be_visible()
     assert asked == ["0", str(PIECE_BYTES), str(PIECE_BYTES), str(2 * PIECE_BYTES)]
-    assert Footage.objects.get().path.read_bytes() == path.read_bytes()
+    assert Path(Footage.objects.get().file.path).read_bytes() == path.read_bytes()
     assert [one for one in visitor.complaints if "ERR_FAILED" not in one] == []
     visitor.complaints.clear()
     visitor.settle()

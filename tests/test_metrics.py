@@ -261,7 +261,7 @@ class TestForm:
         asked = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=x;q=0.75"
         modern = prometheus.response(Accept=asked)
         assert modern.headers["content-type"].startswith("application/openmetrics-text")
-        names = {family.name for family in open_metrics(modern.text)}
+        names = {family.name for family in open_metrics(modern.text)}  # type: ignore[no-untyped-call]
         assert {"neiroha_http_requests", "neiroha_queue_wait_seconds", "neiroha_process"} <= names
 
     def test_nobody_can_make_figures_of_their_own(

@@ -294,7 +294,8 @@ def test_files_go_with_their_rows(ann: User, heart: Character, bucket: Bucket) -
     recording.keep(wav_file(tone(24_000, 3), 24_000))
     recording.save()
     assert {name.partition("/")[0] for name in bucket.names()} == {"takes", "avatars", "references"}
-    assert signed_in(ann).get(recording.url).content == recording.recording() == bucket.content(recording.file.name)
+    stored = bucket.content(str(recording.file.name))
+    assert signed_in(ann).get(recording.url).content == recording.recording() == stored
     assert signed_in(ann).get(recording.url, headers={"Range": "bytes=10-19"}).content == recording.recording()[10:20]
     take.delete()
     recording.delete()

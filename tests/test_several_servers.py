@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from time import monotonic
 
@@ -109,12 +110,16 @@ def test_a_change_of_the_configuration_is_in_force_everywhere(pair: Pair) -> Non
     eventually(lambda: status() == 200)
 
 
+def knows(client: httpx.Client) -> bool:
+    return answers(client) == [200]
+
+
 def test_both_count_requests_together(pair: Pair) -> None:
     limited, *_ = pair.place.shell(LIMITED)
     with http(pair.place.servers[0], limited) as first, http(pair.place.servers[1], limited) as second:
         for client in (first, second):
             # Who is not known yet is not counted.
-            eventually(lambda client=client: answers(client) == [200])
+            eventually(partial(knows, client))
         statuses = answers(*(first, second) * 5)
     assert sorted(statuses) == [200] * 4 + [429] * 6
 

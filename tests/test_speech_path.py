@@ -98,13 +98,13 @@ def key(bank: Bank) -> ApiKey:
     made, secret = ApiKey.objects.issue(name="player")
     made.rate_limit_per_minute = 10_000
     made.save()
-    made.secret = secret  # type: ignore[attr-defined]
+    made.secret = secret
     return made
 
 
 def ask(client: httpx.Client, key: ApiKey, **fields: object) -> httpx.Response:
     body = {"model": "Stories", "voice": "Alloy", "input": "Good evening."} | fields
-    headers = {"Authorization": f"Bearer {key.secret}"}  # type: ignore[attr-defined]
+    headers = {"Authorization": f"Bearer {key.secret}"}
     response = client.post("/v1/audio/speech", json=body, headers=headers)
     assert response.status_code == 200 and len(response.content) > 1000
     return response
@@ -179,14 +179,14 @@ def test_held_requests_hold_no_thread(
     watcher.begin()
 
     async def hold() -> list[httpx.Response]:
-        headers = {"Authorization": f"Bearer {key.secret}"}  # type: ignore[attr-defined]
+        headers = {"Authorization": f"Bearer {key.secret}"}
         body = {"model": "Stories", "voice": "Alloy", "input": "Wait for me."}
         limits = httpx.Limits(max_connections=50)
         async with httpx.AsyncClient(base_url=server, timeout=120, trust_env=False, limits=limits) as client:
             asked = [client.post("/v1/audio/speech", json=body, headers=headers) for _ in range(50)]
             answers = asyncio.gather(*asked)
-            held = asyncio.to_thread(upstream.wait_for, lambda now: now.current == 50)
-            await asyncio.wait([asyncio.ensure_future(held), answers], return_when=asyncio.FIRST_COMPLETED)
+            held = asyncio.ensure_future(asyncio.to_thread(upstream.wait_for, lambda now: now.current == 50))
+            await asyncio.wait([held, asyncio.ensure_future(answers)], return_when=asyncio.FIRST_COMPLETED)
             seen.extend(threading.enumerate())
             upstream.release(50)
             return await answers

@@ -127,7 +127,7 @@ def test_a_backup_finds_all_of_it(files: PrivateFiles) -> None:
         files.put(name, CONTENT)
     assert set(stored_files(files)) == stored
     with files.open("takes/a.wav") as file:
-        assert (file.size, file.file.read()) == (len(CONTENT), CONTENT)
+        assert (file.size, file.read()) == (len(CONTENT), CONTENT)
 
 
 def test_more_files_than_one_answer_lists(bucket: Bucket) -> None:
@@ -167,7 +167,7 @@ def test_a_file_that_fails_in_the_making_is_not_there(files: PrivateFiles) -> No
     assert files.find(NAME) is None and names(files) == set()
 
 
-class Broken(ContentFile):
+class Broken(ContentFile[bytes]):
     def chunks(self, chunk_size: int | None = None) -> Iterator[bytes]:
         yield CONTENT
         raise RuntimeError

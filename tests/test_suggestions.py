@@ -235,8 +235,9 @@ def _holding_after(upstream: ChatModelUpstream, answers: int) -> Any:
 
 def _open_readers() -> int:
     from studio import runner
+    from studio.runner import Runner
 
-    return sum(len(one._suggester._readers) for _loop, one in runner._running())
+    return sum(len(one._suggester._readers) for _loop, one in runner._running() if isinstance(one, Runner))
 
 
 def test_two_projects_are_read_at_once(server: str, script: Project, ann: User) -> None:

@@ -55,7 +55,7 @@ def _snapshots() -> list[QueueSnapshot]:
     """Of the queues of this process; a loop that does not come to answer is left out."""
 
     async def look() -> QueueSnapshot:
-        return current_engine().queue.snapshot()
+        return await current_engine().queue.snapshot()
 
     asked = [asyncio.run_coroutine_threadsafe(look(), loop) for loop in serving_loops()]
     found = []
@@ -115,7 +115,7 @@ class _Moment(Collector):
         yield _gauge("database_up", "Whether the database answered.", {(): float(self._takes is not None)})
         if self._takes is not None:
             known = {(state.value, one.name.lower()): one.value for state, one in product(TakeState, Priority)}
-            values = {labels: self._takes.get((labels[0], priority), 0) for labels, priority in known.items()}
+            values = {labels: float(self._takes.get((labels[0], priority), 0)) for labels, priority in known.items()}
             told = "Takes in the database, of all processes."
             yield _gauge("takes", told, values, "state", "priority")
         threads = float(threading.active_count())

@@ -10,7 +10,7 @@ from typing import Any
 from django.db import DatabaseError, close_old_connections
 from rest_framework.exceptions import APIException, NotAuthenticated
 
-from api.authentication import presented_key
+from api.authentication import key_in
 from api.monitoring.permission import check_metrics_key
 from api.monitoring.scrape import WORKER, Exposition, scrape
 from api.state import api_state
@@ -46,8 +46,6 @@ def start_metrics_server(port: int, host: str = "127.0.0.1") -> MetricsServer:
 class _Handler(BaseHTTPRequestHandler):
     timeout = STALL_SECONDS
     server_version, sys_version = "Neiroha", ""
-    # What `presented_key` reads.
-    headers: Any
 
     def do_GET(self) -> None:
         path = self.path.partition("?")[0].removesuffix("/")
@@ -60,7 +58,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _metrics(self) -> tuple[int, Exposition]:
         try:
-            key = presented_key(self)
+            key = key_in(self.headers.get("Authorization", ""), self.headers.get("X-API-Key", ""))
             if not key:
                 raise NotAuthenticated("Metrics need an API key of scope metrics.")
             versions.poll()

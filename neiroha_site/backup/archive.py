@@ -132,7 +132,7 @@ class Writer:
 class Part(io.RawIOBase):
     """A file in the archive, to be read before the next one. `kind` is the first word of its name."""
 
-    def __init__(self, name: str, size: int, packed: BinaryIO) -> None:
+    def __init__(self, name: str, size: int, packed: gzip.GzipFile) -> None:
         self.name, self.size, self._packed, self._left = name, size, packed, size
         self.kind = name.partition("/")[0]
 
@@ -185,7 +185,7 @@ def _place(name: str) -> tuple[int, str]:
     return _ORDER.index(name.partition("/")[0]), name
 
 
-def _part(packed: BinaryIO) -> Part:
+def _part(packed: gzip.GzipFile) -> Part:
     try:
         info = tarfile.TarInfo.frombuf(_exactly(packed, _BLOCK), "ascii", "strict")
     except (tarfile.HeaderError, ValueError) as error:
@@ -199,7 +199,7 @@ def _part(packed: BinaryIO) -> Part:
     return part
 
 
-def _exactly(packed: BinaryIO, size: int) -> bytes:
+def _exactly(packed: gzip.GzipFile, size: int) -> bytes:
     """So many bytes, no fewer."""
     with _translated():
         content = packed.read(size)

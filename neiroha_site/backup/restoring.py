@@ -191,11 +191,16 @@ def _drop_all() -> None:
             cursor.execute(f"DROP TABLE {connection.ops.quote_name(table)} CASCADE")
 
 
+def _delete(storage: Storage, kept: set[str], before: set[str]) -> None:
+    for name in kept - before:
+        storage.delete(name)
+
+
 @contextmanager
 def _undoing(storage: Storage, before: set[str], kept: set[str]) -> Iterator[None]:
     """Where the block fails, the files that it stored go again."""
     with ExitStack() as undo:
-        undo.callback(lambda: [storage.delete(name) for name in kept - before])
+        undo.callback(_delete, storage, kept, before)
         yield
         undo.pop_all()
 

@@ -79,7 +79,7 @@ class Tables:
             with connection.cursor() as cursor:
                 cursor.execute("SET CONSTRAINTS ALL DEFERRED")
         for model in self.models.values():
-            model._base_manager.all()._raw_delete(connection.alias)  # type: ignore[attr-defined]  # with no cascade
+            model._base_manager.all()._raw_delete(connection.alias)  # with no cascade
 
     def load(self, label: str, content: bytes) -> int:
         """Insert the rows of one part; how many they are. ArchiveUnreadable."""
