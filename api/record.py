@@ -86,7 +86,7 @@ def _insert(records: list[RequestRecord]) -> None:
         for record in records
     ]
     quote = connection.ops.quote_name
-    columns = ", ".join(quote(field.column) for field in fields.values())
+    columns = ", ".join(quote(str(field.column)) for field in fields.values())
     table, places = quote(RequestLog._meta.db_table), ", ".join(["%s"] * len(fields))
     with connection.cursor() as cursor:
         cursor.executemany(f"INSERT INTO {table} ({columns}) VALUES ({places})", rows)

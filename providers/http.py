@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import httpx
@@ -76,8 +76,9 @@ class Answer:
         self._config = config
         self._response = response
         # httpx decodes what is packed, at a price that is not worth it where nothing is.
-        packed = "content-encoding" in response.headers or not isinstance(response.stream, httpx.AsyncByteStream)
-        self._body = response.aiter_bytes() if packed else aiter(response.stream)
+        stream, packed = response.stream, "content-encoding" in response.headers
+        plain = isinstance(stream, httpx.AsyncByteStream) and not packed
+        self._body = aiter(cast(httpx.AsyncByteStream, stream)) if plain else response.aiter_bytes()
 
     @property
     def ok(self) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, cast
 from urllib.request import getproxies_environment, proxy_bypass
 
 import aiohttp
@@ -236,7 +236,7 @@ def _body(request: httpx.Request) -> bytes | AsyncIterable[bytes] | None:
     if not isinstance(request.stream, httpx.ByteStream):
         # aiohttp says by itself how it sends what it has no length of.
         request.headers.pop("transfer-encoding", None)
-        return request.stream
+        return cast(AsyncIterable[bytes], request.stream)
     return (_Pieces(request.content) if len(request.content) > PIECE_BYTES else request.content) or None
 
 

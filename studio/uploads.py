@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from django.db import transaction
 from django.utils import timezone
 
+from banks.scratch import RESERVE_BYTES
 from banks.storage import StorageFull, pieces_storage, private_storage, storage_errors
 from providers.audio import FootageInfo, probe_footage
 from providers.errors import BadAudio, InvalidRequest
@@ -148,7 +149,7 @@ def _require_room(project: Project, size: int) -> None:
         )
     if quota and video_bytes_used(project.owner_id, but_for=project) + size > quota * MEGABYTE:
         raise files.video_quota_spent(quota)
-    if pieces_storage().room() < size + files.RESERVE_BYTES:
+    if pieces_storage().room() < size + RESERVE_BYTES:
         raise StorageFull("The server's disk has no room for this file: make room on it, then try again.")
 
 

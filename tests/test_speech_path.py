@@ -185,8 +185,9 @@ def test_held_requests_hold_no_thread(
         async with httpx.AsyncClient(base_url=server, timeout=120, trust_env=False, limits=limits) as client:
             asked = [client.post("/v1/audio/speech", json=body, headers=headers) for _ in range(50)]
             answers = asyncio.gather(*asked)
-            held = asyncio.ensure_future(asyncio.to_thread(upstream.wait_for, lambda now: now.current == 50))
-            await asyncio.wait([held, asyncio.ensure_future(answers)], return_when=asyncio.FIRST_COMPLETED)
+            held = asyncio.to_thread(upstream.wait_for, lambda now: now.current == 50)
+            first: list[asyncio.Future[Any]] = [asyncio.ensure_future(held), asyncio.ensure_future(answers)]
+            await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
             seen.extend(threading.enumerate())
             upstream.release(50)
             return await answers

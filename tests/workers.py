@@ -214,7 +214,7 @@ class Shop:
 
     def rows(self, query: str, *values: Any) -> list[Any]:
         with psycopg.connect(self.postgres.url) as connection:
-            return connection.execute(query, values).fetchall()  # type: ignore[arg-type]  # ours, no user's
+            return connection.execute(query, values).fetchall()  # ours, no user's
 
     @contextmanager
     def worker(self, *arguments: str, processes: int = 1) -> Iterator[Worker]:

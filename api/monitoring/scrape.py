@@ -47,7 +47,7 @@ def scrape(process: str, accept: str = "") -> Exposition:
     """In a thread that may use the database. `process` is WEB or WORKER, `accept` what whoever asks understands."""
     moment = _Moment(process, _snapshots(), _counts.get())
     if "application/openmetrics-text" in accept:
-        return Exposition(openmetrics.generate_latest(moment), openmetrics.CONTENT_TYPE_LATEST)
+        return Exposition(openmetrics.generate_latest(moment), openmetrics.CONTENT_TYPE_LATEST)  # type: ignore[no-untyped-call]
     return Exposition(generate_latest(moment), CONTENT_TYPE_PLAIN_0_0_4)
 
 
@@ -115,7 +115,9 @@ class _Moment(Collector):
         yield _gauge("database_up", "Whether the database answered.", {(): float(self._takes is not None)})
         if self._takes is not None:
             known = {(state.value, one.name.lower()): one.value for state, one in product(TakeState, Priority)}
-            values = {labels: float(self._takes.get((labels[0], priority), 0)) for labels, priority in known.items()}
+            values: dict[tuple[str, ...], float] = {
+                labels: self._takes.get((labels[0], priority), 0) for labels, priority in known.items()
+            }
             told = "Takes in the database, of all processes."
             yield _gauge("takes", told, values, "state", "priority")
         threads = float(threading.active_count())
