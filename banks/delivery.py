@@ -100,14 +100,18 @@ class Speech:
             finally:
                 timer.cancel()
             chunk = await self._next()
-        metrics.note_speech(self.speaker.provider.name, self.inference_seconds, self.audio_seconds)
+        self._note()
 
     async def whole(self) -> bytes:
         """All of it at once, for whoever holds it whole anyway."""
         parts = [self._first]
         while (chunk := await self._next()) is not None:
             parts.append(chunk)
+        self._note()
         return b"".join(parts)
+
+    def _note(self) -> None:
+        metrics.note_speech(self.speaker.provider.name, self.inference_seconds, self.audio_seconds)
 
     async def _next(self) -> bytes | None:
         assert self._produced is not None
