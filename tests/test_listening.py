@@ -117,12 +117,11 @@ def _hold(folder: Path, held: multiprocessing.synchronize.Event, done: multiproc
 
 class TestDataFolderLock:
     def test_those_who_share_it_are_many_and_one_alone_is_refused(self, tmp_path: Path) -> None:
-        with DataFolderLock(tmp_path, shared=True), DataFolderLock(tmp_path, shared=True):
-            with pytest.raises(CommandError, match="Another Neiroha server"), DataFolderLock(tmp_path):
-                pass
-        with DataFolderLock(tmp_path):
-            with pytest.raises(CommandError, match="NEIROHA_REDIS_URL"), DataFolderLock(tmp_path, shared=True):
-                pass
+        alone, shared = DataFolderLock(tmp_path), DataFolderLock(tmp_path, shared=True)
+        with shared, DataFolderLock(tmp_path, shared=True), pytest.raises(CommandError, match="Another Neiroha server"):
+            alone.__enter__()
+        with alone, pytest.raises(CommandError, match="NEIROHA_REDIS_URL"):
+            shared.__enter__()
 
     def test_it_is_given_back(self, tmp_path: Path) -> None:
         for _ in range(2):
