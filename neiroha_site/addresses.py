@@ -75,7 +75,8 @@ def _split(variable: str, address: str, schemes: tuple[str, ...]) -> SplitResult
     except ValueError:
         url = urlsplit("")
     # The address itself holds a password, so it is not shown.
-    if url.scheme not in schemes or not (url.hostname or "host=" in url.query):
+    # What looks like a fragment is a # of the password.
+    if url.scheme not in schemes or url.fragment or not (url.hostname or "host=" in url.query):
         example = "redis://:password@host:6379/0" if "redis" in schemes else "postgresql://user:password@host:5432/name"
         raise ImproperlyConfigured(
             f"{variable} must be an address such as {example}, with %40 for @, %2F for / and the like in the password."

@@ -11,6 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 # Claims, conditional updates, unique names, JSON, searches, big batches, what two do at once.
 FILES = (
+    "test_asgi",
     "test_batches",
     "test_catalogue",
     "test_first_run",

@@ -50,6 +50,9 @@ _MADE_BY_ITSELF = {
 }
 _VARIABLES = {"secret_key": "NEIROHA_SECRET_KEY", "field_keys": "NEIROHA_FIELD_KEYS"}
 
+# Where files wait whose names others have; the backup of no version has such a folder.
+_ASIDE = "restored"
+
 type Say = Callable[[str], None]
 
 
@@ -95,22 +98,20 @@ def restore(path: Path, contents: Contents, amount: Amount, say: Say) -> None:
     """In place of whatever is there. No server may run. CommandError."""
     storage, tables = private_storage(), Tables(node(name) for name in contents.migrations)
     _require_space(storage, amount)
-    before = set(stored_files(storage))
-    kept, secrets = set[str](), dict[str, bytes]()
-    with _undoing(storage, before, kept), _new_database(tables), path.open("rb") as file:
+    files, secrets = _Files(storage), dict[str, bytes]()
+    with files.undone_on_failure(), _new_database(tables), path.open("rb") as file:
         for part in parts(file):
             if part.kind == SECRETS:
                 secrets[part.name.partition("/")[2]] = part.content()
             elif part.kind == DATABASE:
                 tables.load(_label(part), part.content())
             elif part.kind == FILES:
-                kept.add(_store(storage, part))
+                files.store(part)
         tables.settle()
     ContentType.objects.clear_cache()
     for name, content in sorted(secrets.items()):
         _keep_secret(name, content.decode("ascii", "replace").strip(), say)
-    for name in before - kept:
-        storage.delete(name)
+    files.settle()
     call_command("migrate", verbosity=0, interactive=False)
 
 
@@ -191,30 +192,50 @@ def _drop_all() -> None:
             cursor.execute(f"DROP TABLE {connection.ops.quote_name(table)} CASCADE")
 
 
-def _delete(storage: Storage, kept: set[str], before: set[str]) -> None:
-    for name in kept - before:
-        storage.delete(name)
+class _Files:
+    """The storage's files, which only take the place of others of their names once the database is restored."""
 
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._before = set(stored_files(storage))
+        self._places: dict[str, str] = {}
+        """Of each file of the backup: under which name it lies meanwhile."""
 
-@contextmanager
-def _undoing(storage: Storage, before: set[str], kept: set[str]) -> Iterator[None]:
-    """Where the block fails, the files that it stored go again."""
-    with ExitStack() as undo:
-        undo.callback(_delete, storage, kept, before)
-        yield
-        undo.pop_all()
-
-
-def _store(storage: Storage, part: Part) -> str:
-    name = part.name.removeprefix(f"{FILES}/")
-    try:
+    def store(self, part: Part) -> None:
+        name = part.name.removeprefix(f"{FILES}/")
+        place = self._places[name] = f"{_ASIDE}/{name}" if name in self._before else name
         with suppress(FileNotFoundError):
-            storage.delete(name)
-        if storage.save(name, File(cast("IO[Any]", part), name)) != name:
-            raise CommandError(f"The file {name} could not be put in its place.")
-    except OSError as error:
-        raise CommandError(f"The file {name} can't be written: {error.strerror or error}.") from error
-    return name
+            # Of a restoration that was cut off.
+            self._storage.delete(place)
+        self._save(place, File(cast("IO[Any]", part), place))
+
+    @contextmanager
+    def undone_on_failure(self) -> Iterator[None]:
+        with ExitStack() as undo:
+            undo.callback(self._forget)
+            yield
+            undo.pop_all()
+
+    def _forget(self) -> None:
+        for place in self._places.values():
+            self._storage.delete(place)
+
+    def settle(self) -> None:
+        waiting = {name: place for name, place in self._places.items() if place != name}
+        for name, place in waiting.items():
+            self._storage.delete(name)
+            with self._storage.open(place) as file:
+                self._save(name, file)
+            self._storage.delete(place)
+        for name in self._before - self._places.keys() - set(waiting.values()):
+            self._storage.delete(name)
+
+    def _save(self, name: str, file: File) -> None:  # type: ignore[type-arg]  # generic in its stubs only
+        try:
+            if self._storage.save(name, file) != name:
+                raise CommandError(f"The file {name} could not be put in its place.")
+        except OSError as error:
+            raise CommandError(f"The file {name} can't be written: {error.strerror or error}.") from error
 
 
 def _keep_secret(name: str, secret: str, say: Say) -> None:
