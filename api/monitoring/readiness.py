@@ -40,6 +40,7 @@ class Readiness:
         self._found: tuple[str, ...] = ()
         self._found_at = float("-inf")
         self._looking: asyncio.Task[tuple[str, ...]] | None = None
+        self._asking: dict[str, asyncio.Task[str]] = {}
 
     def stop(self) -> None:
         """From now on this process takes no more work; from any thread or signal handler."""
@@ -56,18 +57,18 @@ class Readiness:
         return self._found
 
     async def _look(self) -> tuple[str, ...]:
-        checks = (_answer(_database, DATABASE), _answer(_redis, REDIS))
+        checks = (self._answer(_database, DATABASE), self._answer(_redis, REDIS))
         found = tuple(reason for reason in await asyncio.gather(*checks) if reason)
         self._found_at = time.monotonic()
         return found
 
-
-async def _answer(check: Callable[[], str], late: str) -> str:
-    try:
-        async with asyncio.timeout(CHECK_SECONDS):
-            return await in_database(check)
-    except TimeoutError:
-        return late
+    async def _answer(self, check: Callable[[], str], late: str) -> str:
+        """What `check` finds, or `late`. One that hangs holds one thread, however many probes come meanwhile."""
+        asking = self._asking.get(late)
+        if asking is None or asking.done():
+            asking = self._asking[late] = asyncio.get_running_loop().create_task(in_database(check))
+        done, _ = await asyncio.wait({asking}, timeout=CHECK_SECONDS)
+        return asking.result() if done else late
 
 
 def _database() -> str:

@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 # Counting takes reads an index to its end: not more often than this, however often it is asked for.
 COUNT_SECONDS = 5.0
 LOOK_SECONDS = 5.0
+PATIENCE_SECONDS = 2.0
 WEB, WORKER = "web", "worker"
 
 type Takes = Mapping[tuple[str, int], int]
@@ -68,7 +69,7 @@ def _snapshots() -> list[QueueSnapshot]:
 
 
 class _Counts:
-    """How many takes are in which state and of which priority; None where the database does not say."""
+    """How many takes are in which state and of which priority; None where the database does not say, or not yet."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -76,10 +77,15 @@ class _Counts:
         self._takes: Takes | None = None
 
     def get(self) -> Takes | None:
-        with self._lock:
+        # While one scrape waits for a database that hangs, the others do without.
+        if not self._lock.acquire(timeout=PATIENCE_SECONDS):
+            return None
+        try:
             if time.monotonic() - self._at > COUNT_SECONDS:
                 self._takes, self._at = _count(), time.monotonic()
             return self._takes
+        finally:
+            self._lock.release()
 
     def forget(self) -> None:
         self._at = float("-inf")
@@ -114,9 +120,9 @@ class _Moment(Collector):
         yield from _queue(self._snapshots)
         yield _gauge("database_up", "Whether the database answered.", {(): float(self._takes is not None)})
         if self._takes is not None:
-            known = {(state.value, one.name.lower()): one.value for state, one in product(TakeState, Priority)}
             values: dict[tuple[str, ...], float] = {
-                labels: self._takes.get((labels[0], priority), 0) for labels, priority in known.items()
+                (state.value, priority.name.lower()): self._takes.get((state.value, priority.value), 0)
+                for state, priority in product(TakeState, Priority)
             }
             told = "Takes in the database, of all processes."
             yield _gauge("takes", told, values, "state", "priority")
