@@ -31,13 +31,15 @@ BOUNDARY = "0123456789abcdef"
 MEGABYTE = b"\0" * 1024**2
 
 PREPARE = """
-from api.models import ServerSettings
+from django.contrib.auth.models import User
+from api.models import ApiKey, ServerSettings
 from banks.models import Bank, Character, Membership
 from providers.models import Provider
 ServerSettings.objects.update(log_requests=True, rate_limit_per_minute=0)
 provider = Provider.objects.create(name="Up", kind="openai", base_url="%(url)s/v1", max_concurrency=8)
 character = Character.objects.create(name="Alloy", provider=provider, voice="alloy", model="tts-1")
 Membership.objects.create(bank=Bank.objects.get(name="Neiroha"), character=character)
+print(ApiKey.objects.issue(name="scale", owner_id=User.objects.create(username="owner").pk)[1])
 """
 LOGGED = """
 from api.models import RequestLog
@@ -69,13 +71,24 @@ def scale(stage: tuple[Stage, str]) -> Iterator[Scale]:
         TemporaryDirectory(prefix="neiroha-tests-") as folder,
         running_scale(Path(folder), "--workers", "0") as running,
     ):
-        running.manage("shell", "-c", PREPARE % {"url": stage[1]})
         yield running
 
 
+@pytest.fixture(scope="module")
+def key(scale: Scale, stage: tuple[Stage, str]) -> dict[str, str]:
+    """The header with a key, without which nobody speaks from now on."""
+    secret = scale.manage("shell", "--no-imports", "-c", PREPARE % {"url": stage[1]})
+    headers = {"Authorization": f"Bearer {secret}"}
+    end = monotonic() + WAIT_SECONDS
+    # Every web has heard of it, whichever is asked.
+    while {httpx.get(f"{scale.url}/v1/models", trust_env=False).status_code for _ in range(6)} != {401}:
+        assert monotonic() < end
+    return headers
+
+
 @pytest.fixture
-def http(scale: Scale) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=scale.url, timeout=WAIT_SECONDS, trust_env=False) as client:
+def http(scale: Scale, key: dict[str, str]) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=scale.url, headers=key, timeout=WAIT_SECONDS, trust_env=False) as client:
         yield client
 
 
@@ -96,14 +109,6 @@ def administrator(scale: Scale) -> dict[str, str]:
 def say(http: httpx.Client, text: str = SENTENCE, **fields: object) -> httpx.Request:
     body = {"model": "Neiroha", "voice": "Alloy", "input": text, "response_format": "wav", **fields}
     return http.build_request("POST", "/v1/audio/speech", json=body)
-
-
-def test_the_printed_curl_line_speaks(scale: Scale, tmp_path: Path) -> None:
-    line = next(line.strip() for line in scale.said.splitlines() if line.startswith("  curl"))
-    assert line.count("Hello! This is Neiroha speaking.") == 1
-    line = line.replace("Hello! This is Neiroha speaking.", SENTENCE)
-    subprocess.run(["bash", "-c", line], cwd=tmp_path, check=True, capture_output=True, timeout=WAIT_SECONDS)
-    assert_heard(SENTENCE, (tmp_path / "hello.mp3").read_bytes())
 
 
 def test_the_pages_take_forms_through_the_proxy(scale: Scale, administrator: dict[str, str]) -> None:
@@ -160,17 +165,38 @@ def test_both_webs_work(scale: Scale, http: httpx.Client, upstream: OpenAIUpstre
         assert {each.result(WAIT_SECONDS).status_code for each in asked} == {200}
 
 
-def test_the_clients_address_is_the_true_one(scale: Scale) -> None:
+def test_a_job_is_spoken_by_the_worker_even_when_one_dies(
+    scale: Scale, http: httpx.Client, upstream: OpenAIUpstream
+) -> None:
+    upstream.switches.held = True
+    texts = [{"input": f"{SENTENCE} {number}.", "custom_id": f"{number}"} for number in range(4)]
+    body = {"model": "Neiroha", "voice": "Alloy", "response_format": "wav", "inputs": texts}
+    made = http.post("/v1/jobs", json=body)
+    assert made.status_code == 201, made.text
+    upstream.wait_for(lambda app: app.current > 0)
+    old = scale.pid("worker 1")
+    psutil.Process(old).kill()
+    assert int(scale.wait_for(r"worker 1 had ended: started again as process (\d+)")[1]) != old
+    upstream.switches.held = False
+    upstream.release(100)
+    end = monotonic() + 2 * WAIT_SECONDS
+    while (job := http.get(f"/v1/jobs/{made.json()['id']}").json())["status"] != "completed":
+        assert monotonic() < end, job
+        sleep(0.2)
+    assert job["counts"]["done"] == 4
+
+
+def test_the_clients_address_is_the_true_one(scale: Scale, key: dict[str, str]) -> None:
     transport = httpx.HTTPTransport(local_address="127.0.0.2")
     with httpx.Client(base_url=scale.url, transport=transport, timeout=WAIT_SECONDS) as client:
-        forged = {"x-forwarded-for": "203.0.113.7", "x-forwarded-proto": "https", "x-real-ip": "203.0.113.7"}
+        forged = {"x-forwarded-for": "203.0.113.7", "x-forwarded-proto": "https", "x-real-ip": "203.0.113.7", **key}
         assert client.get("/v1/models", headers=forged).status_code == 200
     end = monotonic() + WAIT_SECONDS
     # The log is written a moment later.
-    while not (logged := json.loads(scale.manage("shell", "--no-imports", "-c", LOGGED))):
+    while "127.0.0.2" not in (logged := json.loads(scale.manage("shell", "--no-imports", "-c", LOGGED))):
         assert monotonic() < end
         sleep(0.1)
-    assert set(logged) == {"127.0.0.2"}
+    assert "127.0.0.2" in logged and "203.0.113.7" not in logged
 
 
 def large(megabytes: int) -> Iterator[bytes]:
@@ -252,9 +278,18 @@ def test_ctrl_c_ends_all_of_it(temporary: Path) -> None:
     assert [path.name for path in temporary.iterdir()] == ["output"]
 
 
+def hear_the_printed_line(scale: Scale, folder: Path) -> None:
+    line = next(line.strip() for line in scale.said.splitlines() if line.startswith("  curl"))
+    assert line.count("Hello! This is Neiroha speaking.") == 1
+    line = line.replace("Hello! This is Neiroha speaking.", SENTENCE)
+    subprocess.run(["bash", "-c", line], cwd=folder, check=True, capture_output=True, timeout=WAIT_SECONDS)
+    assert_heard(SENTENCE, (folder / "hello.mp3").read_bytes())
+
+
 def test_what_was_kept_is_there_the_next_time(temporary: Path) -> None:
     options = ("--webs", "1", "--workers", "0", "--folder", str(temporary / "kept"))
     with running_scale(temporary, *options) as scale:
+        hear_the_printed_line(scale, temporary)
         key = scale.manage("create_key", "Kept")
         assert scale.end(signal.SIGTERM) == 130
     with running_scale(temporary, *options) as scale:
