@@ -82,9 +82,9 @@ class Publisher:
             while self._lines or self._takes:
                 await asyncio.sleep(FLUSH_SECONDS)
                 await self._tell()
-        except Exception:
+        except Exception as error:
             # Pages show it when they are read again.
-            logger.exception("What changed could not be told to open pages.")
+            logger.warning("What changed could not be told to open pages: %s", error)
         finally:
             self._flushing = None
 
@@ -134,10 +134,19 @@ async def hear(name: str, told: Callable[[Any], None], ready: Callable[[], None]
                 while True:
                     told(await layer.receive(channel))
             finally:
-                await layer.group_discard(name, channel)
-        except Exception:
-            logger.exception("Other processes can't be heard; the next try is in %d seconds.", RETRY_SECONDS)
+                await _leave(layer, name, channel)
+        except Exception as error:
+            logger.warning("Other processes can't be heard; the next try is in %d seconds: %s", RETRY_SECONDS, error)
             await asyncio.sleep(RETRY_SECONDS)
+
+
+async def _leave(layer: Any, name: str, channel: str) -> None:
+    try:
+        async with asyncio.timeout(RETRY_SECONDS):
+            await layer.group_discard(name, channel)
+    except Exception as error:
+        # Where there is no Redis nobody is listed as one who hears.
+        logger.warning("The group “%s” could not be left: %s", name, error)
 
 
 async def tell_speakers() -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
@@ -21,13 +21,13 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, OperationalError
+from django.db import InterfaceError, OperationalError
 from django.db.models import QuerySet
 
 from banks.delivery import Speech
 from banks.roster import Speaker
 from banks.storage import private_storage
-from providers.database import in_database
+from providers.database import in_database, surely
 from providers.engine import Engine, ask_engine
 from providers.errors import PlaceLost, QueueUnreachable, SpeechError
 from providers.speech import AudioFormat
@@ -168,7 +168,7 @@ class Runner:
         await asyncio.gather(*self._storing, return_exceptions=True)
         if self._lease and jobs:
             claimed = {job.take.pk: job.take.claim for job in jobs}
-            await _surely(partial(Take.objects.lay_down, claimed, begun=begun))
+            await surely(partial(Take.objects.lay_down, claimed, begun=begun))
             for job in jobs:
                 self._tell(job.take)
 
@@ -176,7 +176,7 @@ class Runner:
 
     async def _work(self) -> None:
         if self._lease is None:
-            await _surely(housekeeping.recover)
+            await surely(housekeeping.recover)
         self._exporter.open()
         self._suggester.open()
         while True:
@@ -285,8 +285,8 @@ class Runner:
             await asyncio.to_thread(private_storage().delete, name)
 
     async def _heard(self, job: Job, speaker: Speaker) -> tuple[Speech, bytes]:
-        """One of several processes waits until those services answer again that all of them share, and for another place
-        in the queue where it was frozen for so long that it has lost its own."""
+        """One of several processes waits until those services answer again that all of them share; and for another
+        place in the queue, where it was frozen for so long that it has lost its own."""
         while True:
             try:
                 return await heard(job, speaker, self._engine)
@@ -300,15 +300,8 @@ class Runner:
 
     async def _clear_away(self) -> None:
         while self._lease is None:
-            await _surely(housekeeping.sweep)
+            await surely(housekeeping.sweep)
             await asyncio.sleep(housekeeping.SWEEP_SECONDS)
-
-
-async def _surely(work: Callable[[], object]) -> None:
-    try:
-        await in_database(work)
-    except (DatabaseError, OSError):
-        logger.exception("Takes could not be looked after.")
 
 
 # The loop's own, and the way to it from pages.

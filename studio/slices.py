@@ -17,7 +17,7 @@ from django.db.models import QuerySet
 
 from providers.database import in_database
 from providers.engine import Engine
-from studio import claims, drivers, events
+from studio import drivers, events, housekeeping
 from studio.models import leases
 from studio.runner import Runner, close_runner, open_leased_runner
 
@@ -83,12 +83,14 @@ class _Slice:
         while self._runner.busy:
             longest = GRACE_SECONDS if self._stopping() else LONGEST_SECONDS
             if self._time() - began >= longest and (self._stopping() or not self._runner.exporting):
-                return
+                break
             await asyncio.sleep(LOOK_SECONDS)
+        # What ended meanwhile may have left something.
+        await self._call_next()
 
     async def _call_next(self) -> None:
         try:
-            if await in_database(claims.any_waiting):
+            if await in_database(housekeeping.any_waiting):
                 await asyncio.to_thread(drivers.call)
         except DatabaseError:
             logger.exception("It is not known whether more is to be done; the sweeper looks later.")
