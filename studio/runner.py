@@ -76,7 +76,7 @@ class Runner:
         self._storing: set[asyncio.Task[None]] = set()
         self._claiming: asyncio.Task[None] | None = None
         self._calling: asyncio.Task[bool] | None = None
-        self._leaving = False
+        self._leaving = self._gone = False
         self.full = False
         """Whether batches wait for room on the disk."""
         loop = asyncio.get_running_loop()
@@ -122,9 +122,9 @@ class Runner:
             (SuggestionRun.objects.all(), self._suggester),
         )
 
-    def leave(self) -> None:
-        """Begin only with what somebody waits for from now on."""
-        self._leaving = True
+    def leave(self, *, wholly: bool = False) -> None:
+        """Begin only with what somebody waits for from now on; or with nothing."""
+        self._leaving, self._gone = True, wholly
         self._exporter.leave()
         self._suggester.leave()
 
@@ -194,6 +194,8 @@ class Runner:
                     await self._awake.wait()
 
     async def _claim_all(self) -> None:
+        if self._gone:
+            return
         self._start(await in_database(claims.interactive, self._lease))
         self.full = not await in_database(files.has_room)
         if self.full or self._leaving:
