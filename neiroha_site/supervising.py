@@ -48,7 +48,7 @@ class Supervisor:
                 self._due[name] = time.monotonic() + RESTART_SECONDS
             elif process is None and time.monotonic() >= self._due[name]:
                 # A session of its own: Ctrl-C is for this process, which passes it on.
-                self._running[name] = subprocess.Popen(command, start_new_session=True, preexec_fn=_end_with_parent)
+                self._running[name] = subprocess.Popen(command, start_new_session=True, preexec_fn=end_with_parent)
 
     def _end(self) -> None:
         self._asked += 1
@@ -56,7 +56,7 @@ class Supervisor:
             process.send_signal(signal.SIGTERM if self._asked == 1 else signal.SIGQUIT)
 
 
-def _end_with_parent() -> None:
-    """Linux: SIGTERM comes when this process, however that happens, is gone."""
+def end_with_parent() -> None:
+    """For a process that was just begun: on Linux it gets SIGTERM once the one that began it is gone."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PARENT_DIED, signal.SIGTERM)

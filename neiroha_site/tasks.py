@@ -9,6 +9,7 @@ from django.core.cache import cache
 
 from neiroha_site import working
 from neiroha_site.celery import CLEAR_AWAY, CLEAR_AWAY_SECONDS, SWEEP, app
+from neiroha_site.supervising import end_with_parent
 from studio import drivers, housekeeping
 
 # Of those that are due on every machine one is enough.
@@ -22,7 +23,8 @@ def speak() -> None:
 
 @app.task(name=SWEEP)  # type: ignore[untyped-decorator]
 def sweep() -> None:
-    if housekeeping.put_back_lapsed():
+    housekeeping.put_back_lapsed()
+    if housekeeping.any_waiting():
         drivers.call()
 
 
@@ -35,6 +37,11 @@ def clear_away() -> None:
 @signals.worker_shutting_down.connect  # type: ignore[untyped-decorator]
 def shutting_down(**kwargs: Any) -> None:
     working.ending.set()
+
+
+@signals.worker_process_init.connect  # type: ignore[untyped-decorator]
+def process_begins(**kwargs: Any) -> None:
+    end_with_parent()
 
 
 @signals.worker_process_shutdown.connect  # type: ignore[untyped-decorator]

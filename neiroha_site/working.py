@@ -7,6 +7,8 @@ import multiprocessing
 
 from api.runtime import watch_configuration
 from neiroha_site.serving import loop_factory
+from providers import versions
+from providers.database import in_database
 from providers.engine import close_engine, current_engine
 from studio import slices
 
@@ -33,6 +35,8 @@ def close() -> None:
 
 async def _slice() -> None:
     engine = current_engine()
+    # What others changed while this process had nothing to do.
+    await in_database(versions.poll)
     beside = [asyncio.create_task(each) for each in (engine.ledger.run(), watch_configuration())]
     try:
         await slices.drive(engine, ending.is_set)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from asgiref.sync import sync_to_async
-from django.db import close_old_connections
+from django.db import DatabaseError, close_old_connections
+
+logger = logging.getLogger(__name__)
 
 
 async def in_database[**P, R](work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
@@ -18,3 +21,11 @@ async def in_database[**P, R](work: Callable[P, R], *args: P.args, **kwargs: P.k
             close_old_connections()
 
     return await sync_to_async(run, thread_sensitive=False)()
+
+
+async def surely(work: Callable[[], object]) -> None:
+    """What comes again if it can't be done now; why it can't stands in the log."""
+    try:
+        await in_database(work)
+    except (DatabaseError, OSError):
+        logger.exception("What had to be done in the database could not be done.")

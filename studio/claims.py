@@ -57,10 +57,6 @@ def batch(busy: Mapping[int | None, int], lease: timedelta | None = None) -> lis
     return _claimed(lambda: _batch(busy if lease is None else _busy(), lease), lease)
 
 
-def any_waiting() -> bool:
-    return Take.objects.queued().exists()
-
-
 def _interactive() -> list[int]:
     queued = Take.objects.queued().filter(priority=Priority.INTERACTIVE)
     return list(leases.unlocked(queued).values_list("pk", flat=True)[:MOST_INTERACTIVE])

@@ -145,12 +145,21 @@ async def hear(name: str, told: Callable[[Any], None], ready: Callable[[], None]
                 while True:
                     told(await layer.receive(channel))
             finally:
-                await layer.group_discard(name, channel)
-        except Exception:
+                await _leave(layer, name, channel)
+        except Exception as error:
             if not deaf:
-                logger.exception("Other processes can't be heard; it is tried again.")
+                logger.warning("Other processes can't be heard; it is tried again: %s", error)
             deaf = True
             await asyncio.sleep(RETRY_SECONDS)
+
+
+async def _leave(layer: Any, name: str, channel: str) -> None:
+    try:
+        async with asyncio.timeout(RETRY_SECONDS):
+            await layer.group_discard(name, channel)
+    except Exception as error:
+        # Where there is no Redis nobody is listed as one who hears.
+        logger.warning("The group “%s” could not be left: %s", name, error)
 
 
 async def tell_speakers() -> None:

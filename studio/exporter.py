@@ -16,7 +16,7 @@ from django.db import DatabaseError
 
 from banks.storage import StoredFile, private_storage, storage_errors
 from providers.audio import Cancelled
-from providers.database import in_database
+from providers.database import in_database, surely
 from providers.errors import SpeechError
 from providers.speech import PCM_SAMPLE_RATE, AudioFormat
 from studio import files
@@ -79,9 +79,12 @@ class Exporter:
     async def close(self) -> None:
         self._leaving = True
         self._stop.set()
+        left = self._making
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        if self._lease and left:
+            await surely(left.ours().put_back)
 
     async def _work(self) -> None:
         while True:

@@ -52,13 +52,16 @@ def recover() -> None:
     private_storage().remove_unfinished(timedelta(0))
 
 
-def put_back_lapsed() -> bool:
+def put_back_lapsed() -> None:
     """The same where several processes share the work: what one of them left that is gone is queued again once its
-    lease has lapsed. Whether anything waits."""
+    lease has lapsed."""
     if interrupted := leases.lapsed(Take.objects.all()).put_back():
         logger.warning("%d takes were left by a process that is gone, and are queued again.", interrupted)
     leases.lapsed(Export.objects.all()).put_back()
     leases.lapsed(SuggestionRun.objects.all()).put_back()
+
+
+def any_waiting() -> bool:
     kinds: tuple[type[leases.Leased], ...] = (Take, Export, SuggestionRun)
     return any(kind._default_manager.filter(state=TakeState.QUEUED).exists() for kind in kinds)
 

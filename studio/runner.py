@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
@@ -21,14 +21,14 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, OperationalError
+from django.db import InterfaceError, OperationalError
 from django.db.models import QuerySet
 
 from banks.delivery import Speech
 from banks.roster import Speaker
 from banks.storage import StorageError
 from providers import context, tracing
-from providers.database import in_database
+from providers.database import in_database, surely
 from providers.engine import Engine, ask_engine
 from providers.errors import PlaceLost, QueueUnreachable, SpeechError
 from providers.speech import AudioFormat
@@ -77,7 +77,7 @@ class Runner:
         self._storing: set[asyncio.Task[None]] = set()
         self._claiming: asyncio.Task[None] | None = None
         self._calling: asyncio.Task[bool] | None = None
-        self._leaving = False
+        self._leaving = self._gone = False
         self.full = False
         """Whether batches wait for room on the disk."""
         loop = asyncio.get_running_loop()
@@ -123,9 +123,9 @@ class Runner:
             (SuggestionRun.objects.all(), self._suggester),
         )
 
-    def leave(self) -> None:
-        """Begin only with what somebody waits for from now on."""
-        self._leaving = True
+    def leave(self, *, wholly: bool = False) -> None:
+        """Begin only with what somebody waits for from now on; or with nothing."""
+        self._leaving, self._gone = True, wholly
         self._exporter.leave()
         self._suggester.leave()
 
@@ -169,7 +169,7 @@ class Runner:
         await asyncio.gather(*self._storing, return_exceptions=True)
         if self._lease and jobs:
             claimed = {job.take.pk: job.take.claim for job in jobs}
-            await _surely(partial(Take.objects.lay_down, claimed, begun=begun))
+            await surely(partial(Take.objects.lay_down, claimed, begun=begun))
             for job in jobs:
                 self._tell(job.take)
 
@@ -177,7 +177,7 @@ class Runner:
 
     async def _work(self) -> None:
         if self._lease is None:
-            await _surely(housekeeping.recover)
+            await surely(housekeeping.recover)
         self._exporter.open()
         self._suggester.open()
         while True:
@@ -195,6 +195,8 @@ class Runner:
                     await self._awake.wait()
 
     async def _claim_all(self) -> None:
+        if self._gone:
+            return
         self._start(await in_database(claims.interactive, self._lease))
         self.full = not await in_database(files.works_again if self.full else files.has_room)
         if self.full or self._leaving:
@@ -292,8 +294,8 @@ class Runner:
             await asyncio.to_thread(files.remove, name)
 
     async def _heard(self, job: Job, speaker: Speaker) -> tuple[Speech, bytes]:
-        """One of several processes waits until the services that all share answer again, and for another place
-        in the queue where it was frozen for so long that it has lost its own."""
+        """One of several processes waits until those services answer again that all of them share; and for another
+        place in the queue, where it was frozen for so long that it has lost its own."""
         while True:
             try:
                 return await heard(job, speaker, self._engine)
@@ -307,15 +309,8 @@ class Runner:
 
     async def _clear_away(self) -> None:
         while self._lease is None:
-            await _surely(housekeeping.sweep)
+            await surely(housekeeping.sweep)
             await asyncio.sleep(housekeeping.SWEEP_SECONDS)
-
-
-async def _surely(work: Callable[[], object]) -> None:
-    try:
-        await in_database(work)
-    except (DatabaseError, OSError):
-        logger.exception("Takes could not be looked after.")
 
 
 # The loop's own, and the way to it from pages.

@@ -17,7 +17,7 @@ from django.db.models import QuerySet
 
 from providers.database import in_database
 from providers.engine import Engine
-from studio import claims, drivers, events
+from studio import drivers, events, housekeeping
 from studio.models import leases
 from studio.runner import Runner, close_runner, open_leased_runner
 
@@ -79,16 +79,24 @@ class _Slice:
         self._runner.leave()
         await self._runner.lay_down(batch_only=True)
         await self._call_next()
-        began = self._time()
-        while self._runner.busy:
-            longest = GRACE_SECONDS if self._stopping() else LONGEST_SECONDS
-            if self._time() - began >= longest and (self._stopping() or not self._runner.exporting):
-                return
+        end = self._time() + LONGEST_SECONDS
+        while self._runner.busy and not self._stopping() and (self._time() < end or self._runner.exporting):
+            await asyncio.sleep(LOOK_SECONDS)
+        await self._end()
+        # What ended meanwhile may have left something.
+        await self._call_next()
+
+    async def _end(self) -> None:
+        """Begin with nothing any more, not even for somebody who waits."""
+        self._runner.leave(wholly=True)
+        await self._runner.lay_down()
+        end = self._time() + GRACE_SECONDS
+        while self._runner.busy and self._time() < end:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _call_next(self) -> None:
         try:
-            if await in_database(claims.any_waiting):
+            if await in_database(housekeeping.any_waiting):
                 await asyncio.to_thread(drivers.call)
         except DatabaseError:
             logger.exception("It is not known whether more is to be done; the sweeper looks later.")

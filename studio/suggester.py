@@ -12,7 +12,7 @@ from functools import partial
 from django.utils.translation import gettext as _
 
 from providers import chat_calls
-from providers.database import in_database
+from providers.database import in_database, surely
 from providers.engine import Engine
 from providers.errors import SpeechError
 from providers.wording import PAUSES as PAUSES_TOLD
@@ -81,7 +81,10 @@ class Suggester:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        left = list(self._runs.values())
         await self.rest()
+        for run in left if self._lease else ():
+            await surely(run.ours().put_back)
 
     async def _work(self) -> None:
         while True:

@@ -52,4 +52,4 @@ class Workers:
             told = await asyncio.gather(events.tell_speakers(), asyncio.to_thread(drivers.call), return_exceptions=True)
             for error in told:
                 if isinstance(error, Exception):
-                    logger.error("Workers could not be told; they look by themselves.", exc_info=error)
+                    logger.warning("Workers could not be told; they look by themselves: %s", error)

@@ -71,7 +71,7 @@ def test_a_claim_has_the_lease_that_was_asked_for(ann: User, heart: Character) -
 def test_only_what_lapsed_is_queued_again(ann: User, heart: Character) -> None:
     held, lost, waiting, ended = leased(ann, heart), leased(ann, heart), queued(ann, heart), done(ann, heart)
     lapse(lost)
-    assert housekeeping.put_back_lapsed()
+    housekeeping.put_back_lapsed()
     assert [state_of(one) for one in (held, lost, waiting, ended)] == ["running", "queued", "queued", "done"]
     (again,) = Take.objects.claim([lost.pk], LEASE)
     assert (again.attempts, again.claim != lost.claim) == (2, True)
@@ -79,19 +79,25 @@ def test_only_what_lapsed_is_queued_again(ann: User, heart: Character) -> None:
 
 def test_what_was_begun_without_a_lease_is_of_a_server_that_is_gone(ann: User, heart: Character) -> None:
     (take,) = Take.objects.claim([queued(ann, heart).pk])
-    assert housekeeping.put_back_lapsed() and state_of(take) == "queued"
+    housekeeping.put_back_lapsed()
+    assert state_of(take) == "queued"
 
 
 def test_nothing_is_said_to_wait_where_nothing_does(ann: User, heart: Character) -> None:
-    leased(ann, heart)
-    assert not housekeeping.put_back_lapsed()
+    take = leased(ann, heart)
+    housekeeping.put_back_lapsed()
+    assert not housekeeping.any_waiting()
+    lapse(take)
+    housekeeping.put_back_lapsed()
+    assert housekeeping.any_waiting()
 
 
 def test_a_take_that_its_speakers_died_with_so_often_ends(ann: User, heart: Character) -> None:
     take = leased(ann, heart)
     Take.objects.update(attempts=MOST_ATTEMPTS)
     lapse(take)
-    assert not housekeeping.put_back_lapsed()
+    housekeeping.put_back_lapsed()
+    assert not housekeeping.any_waiting()
     take.refresh_from_db()
     assert (take.state, take.error_code, take.retry_helps) == ("failed", "interrupted", True)
 
@@ -187,7 +193,8 @@ def test_an_export_is_finished_once_by_whoever_has_it(script: Project, ann: User
     frozen = Export.objects.claim_next(LEASE)
     assert frozen is not None and Export.objects.claim_next(LEASE) is None
     lapse(frozen)
-    assert housekeeping.put_back_lapsed()
+    housekeeping.put_back_lapsed()
+    assert housekeeping.any_waiting()
     other = Export.objects.claim_next(LEASE)
     assert other is not None and other.pk == frozen.pk == export.pk
     exporter.make(frozen, threading.Event())
@@ -202,7 +209,8 @@ def test_a_text_is_read_on_by_whoever_has_it(script: Project, ann: User) -> None
     frozen = SuggestionRun.objects.claim_next(LEASE)
     assert frozen is not None and frozen.went_on(3, 4)
     lapse(frozen)
-    assert housekeeping.put_back_lapsed()
+    housekeeping.put_back_lapsed()
+    assert housekeeping.any_waiting()
     other = SuggestionRun.objects.claim_next(LEASE)
     assert other is not None and (other.reached, other.done) == (3, 4)
     assert not frozen.went_on(7, 4) and not frozen.end(TakeState.DONE)

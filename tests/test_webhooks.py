@@ -399,6 +399,21 @@ def test_what_is_being_sent_is_not_begun_again(job: Job) -> None:
     assert _due([], 9)[0] == [job.pk]
 
 
+def test_of_several_servers_one_sends_it(job: Job, settings: Settings) -> None:
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    assert _due([], 9)[0] == [job.pk] and _due([], 9)[0] == []
+    letter = _letter(job.pk)
+    assert letter is not None and letter.due is not None and letter.due > timezone.now()
+    # The server that was to send it dies here.
+    Job.objects.update(webhook_due=timezone.now() - timedelta(seconds=1))
+    assert _due([], 9)[0] == [job.pk]
+    letter = _letter(job.pk)
+    assert letter is not None
+    _note(letter, Outcome())
+    job.refresh_from_db()
+    assert job.webhook_state == WebhookState.DELIVERED
+
+
 def test_a_secret_that_can_not_be_read_ends_it(job: Job, settings: Settings) -> None:
     _due([], 9)
     settings.FIELD_KEYS = [Fernet.generate_key().decode()]

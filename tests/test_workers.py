@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
+from websockets.sync.client import ClientConnection, connect
 
+from tests.chaos import SOUND
+from tests.server_process import running_server
+from tests.suggestions import SECRET
+from tests.test_suggestions_restart import LINES, PREPARE, holding
+from tests.upstreams.chat_model import MODEL, ChatModelUpstream
+from tests.upstreams.serving import serve
 from tests.workers import AT_ONCE, Shop, Worker, shop, wait_until
 
+ADMIN = 'User.objects.filter(username="admin").first() or User.objects.create_superuser("admin")'
 pytestmark = pytest.mark.timeout(1500)
 
 
@@ -144,6 +154,106 @@ def test_a_worker_whose_starter_is_killed_ends_too(office: Shop) -> None:
         worker.process.wait()
         _gone, alive = psutil.wait_procs(everybody, timeout=120)
         assert alive == []
+
+
+EXPORT = """
+from studio.export_options import ExportOptions, What
+from studio.exports import ask
+from studio.models import Export, Project, leases
+project = Project.objects.get(pk={project})
+export = ask(project, project.owner, ExportOptions(What.AUDIO, "wav"))
+assert Export.objects.claim_next(leases.LEASE).pk == export.pk
+"""
+
+
+def test_an_export_whose_maker_died_is_made_by_another(office: Shop) -> None:
+    with office.batch() as batch, office.worker() as worker:
+        batch.generate(3)
+        wait_until(batch.is_done)
+        # The process that claims it here ends at once.
+        office.shell(EXPORT.format(project=batch.project))
+        query = "SELECT state, file, progress FROM studio_export WHERE project_id = %s"
+        wait_until(lambda: office.rows(query, batch.project)[0][0] not in ("queued", "running"))
+        ((state, file, progress),) = office.rows(query, batch.project)
+        assert (state, progress) == ("done", 1.0)
+        assert (office.folder / "files" / file).stat().st_size > 3 * len(SOUND) / 2
+        assert worker.end() == 0
+
+
+def test_a_text_whose_reader_died_is_read_on_by_another(office: Shop) -> None:
+    upstream = ChatModelUpstream(key=SECRET)
+    upstream.think = holding(upstream)
+    query = "SELECT state, done FROM studio_suggestionrun"
+    with serve(upstream) as url, office.worker() as worker:
+        office.shell(
+            PREPARE.format(url=url, model=MODEL, key=SECRET, lines=LINES).replace(
+                'User.objects.create_superuser("admin")', ADMIN
+            )
+        )
+        wait_until(lambda: len(upstream.requests) == 3 and upstream.current == 1)
+        worker.kill_speaker()
+        upstream.switches.held = False
+        wait_until(lambda: office.rows(query) == [("done", LINES)])
+        assert worker.end() == 0
+    asked = [piece["text"] for each in upstream.passages for piece in each["passage"] if "line" in piece]
+    again = [piece for piece in upstream.passages[2]["passage"] if "line" in piece]
+    assert len(asked) == LINES + len(again), "only what the dead one waited for was asked again"
+    assert office.rows("SELECT count(*) FROM studio_speakersuggestion") == [(LINES,)]
+
+
+SESSION = """
+import json
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.auth.models import User
+from django.contrib.sessions.backends.db import SessionStore
+from api.models import ApiKey, Scope
+from studio.models import Project
+user = User.objects.get(username="admin")
+session = SessionStore()
+session[SESSION_KEY], session[HASH_SESSION_KEY] = str(user.pk), user.get_session_auth_hash()
+session[BACKEND_SESSION_KEY] = "django.contrib.auth.backends.ModelBackend"
+session.save()
+key = ApiKey.objects.issue(name="workers", owner_id=user.pk, scope=Scope.MANAGE)[1]
+lines = list(Project.objects.get(pk={project}).lines.values_list("pk", flat=True))
+print(json.dumps([session.session_key, key, lines]))
+"""
+
+
+def test_the_pages_and_jobs_of_a_server_follow_what_workers_do(office: Shop) -> None:
+    with (
+        office.batch(held=True) as batch,
+        running_server(office.folder, variables=office.variables) as server,
+        office.worker("--no-sweeper"),
+    ):
+        batch.generate(3)
+        session, key, lines = office.shell(SESSION.format(project=batch.project))
+        wait_until(lambda: batch.upstream.current == 3)
+        address = f"{server.url.replace('http', 'ws')}/studio/projects/{batch.project}/live/"
+        cookie = {"Cookie": f"sessionid={session}"}
+        with connect(address, origin=server.url, additional_headers=cookie, proxy=None, open_timeout=120) as page:
+            page.send(json.dumps({"lines": lines, "stamp": ""}))
+            heard_on(page, lines, "Speaking")
+            batch.upstream.switches.held = False
+            batch.upstream.release(3)
+            heard_on(page, lines, "/audio")
+        asked = {"voice": f"Voice {office.number}", "input": "A job.", "response_format": "wav"}
+        headers = {"Authorization": f"Bearer {key}"}
+        with httpx.Client(base_url=server.url, headers=headers, timeout=240, trust_env=False) as caller:
+            job = caller.post("/v1/jobs", json=asked)
+            assert job.status_code == 201, job.text
+            with caller.stream("GET", f"/v1/jobs/{job.json()['id']}/events") as events:
+                told = [line for line in events.iter_lines() if line.startswith("event: ")]
+            assert told[-1] == "event: done"
+            assert caller.get(f"/v1/jobs/{job.json()['id']}").json()["status"] == "completed"
+        assert server.end() == 0
+
+
+def heard_on(page: ClientConnection, lines: list[int], words: str) -> None:
+    """Until the page was sent each of the lines with these words."""
+    missing = {str(line) for line in lines}
+    while missing:
+        rows = json.loads(page.recv(timeout=240)).get("rows", {})
+        missing -= {line for line, html in rows.items() if words in html}
 
 
 def test_without_a_redis_there_is_nothing_to_work_for(tmp_path: Path) -> None:

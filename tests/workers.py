@@ -187,7 +187,7 @@ class Shop:
     def __init__(self, folder: Path, redis: RedisServer, postgres: PostgresServer) -> None:
         self.folder, self.redis, self.postgres = folder, redis, postgres
         self.variables = {"NEIROHA_REDIS_URL": redis.url, "NEIROHA_DATABASE_URL": postgres.url}
-        self._number = 0
+        self.number = 0
         self.manage("migrate", "--verbosity", "0")
 
     @property
@@ -229,10 +229,10 @@ class Shop:
 
     @contextmanager
     def batch(self, *, at_once: int = AT_ONCE, kind: str = "phase", **switches: Any) -> Iterator[Batch]:
-        self._number += 1
+        self.number += 1
         upstream = OpenAIUpstream(speech=SOUND, speech_type="audio/wav", **switches)
         with serve(upstream) as url:
-            script = PREPARE.format(number=self._number, url=url, at_once=at_once, kind=kind)
+            script = PREPARE.format(number=self.number, url=url, at_once=at_once, kind=kind)
             yield Batch(self, upstream, *self.shell(script))
             upstream.switches.held = False
             upstream.release(1000)

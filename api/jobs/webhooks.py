@@ -38,6 +38,8 @@ BACKOFF_SECONDS = (5.0, 25.0, 90.0, 180.0, 300.0)
 TIMEOUT_SECONDS = 10.0
 # How soon ends are noticed that nobody told of.
 POLL_SECONDS = 15.0
+# For how long no other server sends what this one is sending.
+OURS_SECONDS = 30.0
 # What ends within this time is looked for together.
 SETTLE_SECONDS = 0.1
 AT_ONCE = 16
@@ -169,9 +171,17 @@ def _due(busy: Collection[int], most: int) -> tuple[list[int], float]:
     if pks := list(ended.values_list("pk", flat=True)):
         ended.filter(pk__in=pks).update(webhook_state=WebhookState.SENDING, webhook_due=now)
     sending = Job.objects.filter(webhook_state=WebhookState.SENDING).exclude(pk__in=busy)
-    due = sending.filter(webhook_due__lte=now).order_by("webhook_due").values_list("pk", flat=True)[:most]
+    due = list(sending.filter(webhook_due__lte=now).order_by("webhook_due").values_list("pk", flat=True)[:most])
+    if settings.REDIS_URL:
+        due = [pk for pk in due if _is_ours(pk, now)]
     later = sending.filter(webhook_due__gt=now).aggregate(first=Min("webhook_due"))["first"]
-    return list(due), POLL_SECONDS if later is None else (later - now).total_seconds()
+    return due, POLL_SECONDS if later is None else (later - now).total_seconds()
+
+
+def _is_ours(pk: int, now: datetime) -> bool:
+    """Whether this server is the one of several that sends it now. Should it die meanwhile, it is due again."""
+    due = Job.objects.filter(pk=pk, webhook_state=WebhookState.SENDING, webhook_due__lte=now)
+    return due.update(webhook_due=now + timedelta(seconds=OURS_SECONDS)) == 1
 
 
 def _letter(pk: int) -> Letter | None:

@@ -130,7 +130,9 @@ class TakeQuerySet(models.QuerySet["Take"]):
             leases.lock_in_order(Take.objects.filter(pk__in=[ending.take.pk for ending in endings]))
             settled = [_written(room.fitting(ending)) for ending in endings]
             done = [one.take.pk for one, state in zip(endings, settled, strict=True) if state == TakeState.DONE]
-            _model("Line").objects.filter(attempt__in=done).update(take=models.F("attempt"))
+            heard = _model("Line").objects.filter(attempt__in=done)
+            leases.lock_in_order(heard)
+            heard.update(take=models.F("attempt"))
         return settled
 
     def cancel(self) -> int:
