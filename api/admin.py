@@ -131,6 +131,7 @@ class ServerSettingsAdmin(LiveChecks[ServerSettings]):
             (_("Access"), {"fields": ["api_enabled", "access", "public_lists", "cors_origins"]}),
             (_("Limits"), {"fields": ["rate_limit_per_minute", "max_body_bytes", "max_input_characters"]}),
             (_("Queue"), {"fields": ["queue_limit", "queue_deadline_seconds"]}),
+            (_("Kept speech"), {"fields": ["speech_cache_megabytes"]}),
             (_("Request log"), {"fields": ["log_requests", "log_keep_rows"]}),
             (_("Listening"), {"fields": [host, port]}),
         ]

@@ -70,6 +70,12 @@ class ServerSettings(models.Model):
     log_keep_rows = models.PositiveIntegerField(
         _("log rows kept"), default=10_000, validators=[MinValueValidator(100), MaxValueValidator(1_000_000)]
     )
+    speech_cache_megabytes = models.PositiveIntegerField(
+        _("speech kept for banks, megabytes"),
+        default=1000,
+        validators=[MaxValueValidator(1_000_000)],
+        help_text=_("For all banks that keep speech together; what was not used for longest goes first. 0 = none."),
+    )
     seeded_at = models.DateTimeField(null=True, editable=False)
 
     class Meta:
@@ -239,6 +245,7 @@ class RequestLog(models.Model):
     )
     first_byte_ms = models.PositiveIntegerField(_("first byte, ms"), default=0)
     total_ms = models.PositiveIntegerField(_("total, ms"), default=0)
+    cache = models.CharField(_("kept speech"), max_length=6, blank=True)
     bytes_sent = models.PositiveBigIntegerField(_("bytes sent"), default=0)
     complete = models.BooleanField(_("complete"), default=True)
 

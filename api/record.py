@@ -45,6 +45,7 @@ class RequestRecord:
     inference_ms: int | None = None
     audio_ms: int | None = None
     upstream: str = ""
+    cache: str = ""
     first_byte_ms: int = 0
     total_ms: int = 0
     bytes_sent: int = 0
@@ -62,6 +63,7 @@ class RequestRecord:
         self.inference_ms = _milliseconds(speech.inference_seconds)
         self.audio_ms = _milliseconds(speech.audio_seconds)
         self.upstream = speech.upstream.said
+        self.cache = speech.cache
         # A fallback may have spoken.
         self.provider = speech.speaker.provider.name
 

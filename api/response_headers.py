@@ -20,6 +20,8 @@ def speech_headers(speech: Speech) -> dict[str, str]:
         headers["X-Neiroha-Model-Preset"] = quote(preset, safe=_PLAIN)
     if speech.fallback_for is not None:
         headers["X-Neiroha-Fallback-For"] = quote(speech.fallback_for.name, safe=_PLAIN)
+    if speech.cache:
+        headers["X-Neiroha-Cache"] = speech.cache
     if speech.sample_rate:
         headers["X-Neiroha-Sample-Rate"] = str(speech.sample_rate)
     return headers | _timing(speech.inference_seconds, speech.audio_seconds)

@@ -15,6 +15,7 @@ from api.jobs.watching import Watcher
 from api.jobs.webhooks import Webhooks
 from api.record import RequestRecorder
 from api.throttling import close_windows
+from banks.speech_cache import SpeechCache
 from providers import metrics, versions
 from providers.catalogue import watch_health
 from providers.engine import close_engine, current_engine
@@ -32,12 +33,14 @@ class Runtime:
         self.engine = current_engine()
         self.runner = open_runner(self.engine)
         self.recorder = RequestRecorder()
+        self.speech_cache = SpeechCache(self.engine)
         self.watcher, self.webhooks = Watcher(), Webhooks()
         self._unlisten = events.listen(self.webhooks.wake)
         loop = asyncio.get_running_loop()
         work = (
             self.recorder.run(),
             self.engine.ledger.run(),
+            self.speech_cache.run(),
             watch_configuration(),
             watch_health(self.engine),
             self.webhooks.run(),
@@ -53,6 +56,7 @@ class Runtime:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._unlisten()
         await self.watcher.close()
+        await self.speech_cache.close()
         await close_runner()
         await close_engine()
         await close_windows()

@@ -24,6 +24,7 @@ class Controls:
     queue_rules: QueueRules
     log_requests: bool
     log_keep_rows: int
+    speech_cache_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,7 @@ def load_controls() -> Controls:
         queue_rules=QueueRules(row.queue_limit, float(row.queue_deadline_seconds)),
         log_requests=row.log_requests,
         log_keep_rows=row.log_keep_rows,
+        speech_cache_bytes=row.speech_cache_megabytes * 1_000_000,
     )
 
 

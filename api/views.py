@@ -39,7 +39,7 @@ from api.serializers import SpeechSerializer, parse_speech
 from api.throttling import RequestThrottle
 from banks.delivery import Speech
 from banks.roster import ActiveBank, Speaker, find_bank, find_speaker
-from banks.speak import Wish, estimate_tokens, speak
+from banks.speak import Wish, estimate_tokens
 from providers.errors import SpeechError
 from providers.speech import AudioFormat
 
@@ -144,7 +144,7 @@ class SpeechView(ApiView):
             stop=asked.stop,
             rules=asked.state.controls.queue_rules,
         )
-        speech = await speak(speaker, wish, current_runtime().engine)
+        speech = await current_runtime().speech_cache.speak(speaker, wish, asked.state.controls.speech_cache_bytes)
         asked.record.speech = speech
         return await _answer(speech, wish, sse=sse)
 

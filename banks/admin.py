@@ -79,7 +79,7 @@ class BankAdmin(BankImportAdmin):
     list_select_related = ["default_character"]
     search_fields = ["name", "description"]
     inlines = [CharactersInline]
-    fields = ["name", "description", "active", "public", "position", "default_character"]
+    fields = ["name", "description", "active", "public", "cache_speech", "position", "default_character"]
 
     class Media:
         css = {"all": ["neiroha/banks.css", "neiroha/lists.css"]}

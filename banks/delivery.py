@@ -74,9 +74,19 @@ class Speech:
     audio_seconds: float | None = None
     upstream: UpstreamReport = UpstreamReport()
     fallback_for: Speaker | None = None
+    cache: str = ""
+    """Where the bank keeps speech: "hit", "miss", or "shared" with a request that asked for the same."""
     _first: bytes = b""
     _produced: AsyncGenerator[bytes] | None = None
     _ahead: ReadAhead | None = None
+
+    def adopt(self, known: Speech) -> None:
+        """Take over what is known of the same speech, as far as it has come."""
+        self.length, self.sample_rate = known.length, known.sample_rate
+        self.queue_seconds, self.inference_seconds = known.queue_seconds, known.inference_seconds
+        self.audio_seconds, self.upstream = known.audio_seconds, known.upstream
+        if known.fallback_for is not None:
+            self.speaker, self.fallback_for = known.speaker, known.fallback_for
 
     async def begin(self, produced: AsyncGenerator[bytes]) -> None:
         """Wait for the first bytes; BadAudio when there are none."""

@@ -25,7 +25,7 @@ from providers.speech import SPEED_MAX, SPEED_MIN, TaskMode
 if TYPE_CHECKING:
     from providers.speech import TaskModeFields
 
-__all__ = ["Bank", "Character", "Membership", "Pronunciation", "ReferenceAudio"]
+__all__ = ["Bank", "CacheUse", "Character", "Membership", "Pronunciation", "ReferenceAudio"]
 
 # Most clients send the voice in a comma-separated box and cannot write these.
 FORBIDDEN_IN_NAMES = ",\n\r\t\x00"
@@ -256,6 +256,11 @@ class Bank(Archivable):
         default=False,
         help_text=_("Shown to clients without a key when the public lists are switched on."),
     )
+    cache_speech = models.BooleanField(
+        _("keep speech"),
+        default=False,
+        help_text=_("What the API has spoken is kept, and not bought again when the same is asked for."),
+    )
     position = models.PositiveIntegerField(_("position"), default=0)
     characters = models.ManyToManyField(Character, through="Membership", related_name="banks")
     default_character = models.ForeignKey(
@@ -292,6 +297,23 @@ class Bank(Archivable):
         keys = [_("API key “%s”") % key for key in ApiKey.objects.filter(banks=self)]
         members = [_("character “%s”") % membership.character for membership in self.memberships.all()]
         return keys + members
+
+
+class CacheUse(models.Model):
+    """How often a bank's kept speech was asked for: `hits` cost no call to a provider."""
+
+    bank = models.OneToOneField(Bank, on_delete=models.CASCADE, related_name="cache_use", editable=False)
+    hits = models.PositiveBigIntegerField(default=0)
+    misses = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        # A part of its bank: whoever may see that may see this.
+        default_permissions = ()
+        verbose_name = _("use of kept speech")
+        verbose_name_plural = _("uses of kept speech")
+
+    def __str__(self) -> str:
+        return f"{self.bank}: {self.hits} / {self.hits + self.misses}"
 
 
 class Membership(models.Model):

@@ -51,6 +51,8 @@ class Speaker:
     options: Mapping[str, OptionValue] = field(default_factory=dict)
     fallback: Speaker | None = None
     rules: Rules = NO_RULES
+    cache_bank: int = 0
+    """The bank that keeps what is spoken; 0 = none does."""
 
 
 def fold(name: str) -> str:
@@ -178,7 +180,8 @@ def _active_bank(bank: Bank, members: list[Membership], configs: dict[int, Provi
 
 def _speaker(bank: Bank, membership: Membership, configs: dict[int, ProviderConfig]) -> Speaker:
     speaker = speaker_of(membership.character, bank.name, configs)
-    return replace(speaker, id=membership.public_id, created=int(membership.created_at.timestamp()))
+    created, keeps = int(membership.created_at.timestamp()), bank.pk if bank.cache_speech else 0
+    return replace(speaker, id=membership.public_id, created=created, cache_bank=keeps)
 
 
 def speaker_of(character: Character, bank: str, configs: dict[int, ProviderConfig]) -> Speaker:

@@ -80,7 +80,7 @@ logger = logging.getLogger(__name__)
 class Wish:
     """What a caller asks of a speaker. `speed` multiplies the speaker's own; `instructions` replace its own. `source`,
     `user_id`, `stop` and `made_for` are for whoever watches the queue: see Ticket. `pronounced`: the pronunciation
-    dictionary has been applied to the text already."""
+    dictionary has been applied to the text already. `started` is called when a provider is about to be asked."""
 
     text: str
     format: AudioFormat = AudioFormat.MP3
@@ -92,6 +92,7 @@ class Wish:
     source: str = ""
     user_id: int | None = None
     stop: Callable[[], object] | None = None
+    started: Callable[[], object] | None = None
     made_for: str = ""
     rules: QueueRules = field(default_factory=QueueRules)
 
@@ -115,7 +116,7 @@ def require_instructions(speaker: Speaker, capabilities: Capabilities) -> None:
 async def speak(speaker: Speaker, wish: Wish, engine: Engine) -> Speech:
     """Begin to speak, with the speaker's fallback where its provider is down. Raises SpeechError; once it returns,
     failures come out of the iteration."""
-    wish = await _pronounced(speaker, wish, engine)
+    wish = await pronounced(speaker, wish, engine)
     if not speakable(wish.text):
         raise NothingToSay("The input holds no words to speak.", param="input")
     try:
@@ -132,7 +133,7 @@ async def speak(speaker: Speaker, wish: Wish, engine: Engine) -> Speech:
         return speech
 
 
-async def _pronounced(speaker: Speaker, wish: Wish, engine: Engine) -> Wish:
+async def pronounced(speaker: Speaker, wish: Wish, engine: Engine) -> Wish:
     """With the text as it is to be spoken. A fallback speaks by the rules of whom it stands in for."""
     rules = speaker.rules
     if wish.pronounced or not rules:
@@ -242,6 +243,8 @@ class _Production:
         )
         async with WatchedPlace(place, self.speaker.provider, wish.priority) as ticket:
             self._spend(first_try)
+            if wish.started is not None:
+                wish.started()
             self.speech.queue_seconds += ticket.waited
             started = time.monotonic()
             with upstream_call(self.speaker.provider, cost) as call:

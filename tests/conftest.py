@@ -81,6 +81,7 @@ async def come_to_rest(running: runtime.Runtime) -> None:
     await running.runner.rest()
     await running.webhooks.rest()
     await running.watcher.rest()
+    await running.speech_cache.rest()
     await running.recorder.flush()
     await running.engine.ledger.flush()
 

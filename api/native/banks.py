@@ -28,8 +28,8 @@ class BankSerializer(RowSerializer[Bank]):
     class Meta:
         model = Bank
         fields = [
-            "id", "name", "description", "active", "public", "position", "default_character", "character_count",
-            "archived_at", "created_at", "updated_at",
+            "id", "name", "description", "active", "public", "cache_speech", "position", "default_character",
+            "character_count",            "archived_at", "created_at", "updated_at",
         ]  # fmt: skip
         read_only_fields = ["archived_at", "created_at", "updated_at"]
 
