@@ -62,8 +62,8 @@ def put_back_lapsed() -> None:
 
 
 def any_waiting() -> bool:
-    kinds: tuple[type[leases.Leased], ...] = (Take, Export, SuggestionRun)
-    return any(kind._default_manager.filter(state=TakeState.QUEUED).exists() for kind in kinds)
+    rows = (Take.objects.all(), Export.objects.all(), SuggestionRun.objects.all())
+    return any(some.filter(state=TakeState.QUEUED).exists() for some in rows)
 
 
 def sweep() -> None:

@@ -64,7 +64,7 @@ def ask(client: httpx.Client, **fields: object) -> httpx.Response:
 def told(response: httpx.Response) -> str:
     """What the answer says of the cache."""
     assert response.status_code == 200
-    return response.headers.get("x-neiroha-cache", "")
+    return str(response.headers.get("x-neiroha-cache", ""))
 
 
 def landed() -> None:
@@ -452,7 +452,7 @@ def test_somebody_who_watches_the_queue_ends_it_for_all(client_http: httpx.Clien
         (ticket,) = snapshot().running
 
         async def cancel() -> bool:
-            return running[1].engine.queue.cancel(ticket.id)
+            return await running[1].engine.queue.cancel(ticket.id)
 
         assert asyncio.run_coroutine_threadsafe(cancel(), running[0]).result(WAIT_SECONDS)
         answers = [each.result(WAIT_SECONDS) for each in asked]

@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from websockets import Origin
 from websockets.sync.client import ClientConnection, connect
 
 from tests.chaos import SOUND
@@ -230,7 +231,9 @@ def test_the_pages_and_jobs_of_a_server_follow_what_workers_do(office: Shop) -> 
         wait_until(lambda: batch.upstream.current == 3)
         address = f"{server.url.replace('http', 'ws')}/studio/projects/{batch.project}/live/"
         cookie = {"Cookie": f"sessionid={session}"}
-        with connect(address, origin=server.url, additional_headers=cookie, proxy=None, open_timeout=120) as page:
+        with connect(
+            address, origin=Origin(server.url), additional_headers=cookie, proxy=None, open_timeout=120
+        ) as page:
             page.send(json.dumps({"lines": lines, "stamp": ""}))
             heard_on(page, lines, "Speaking")
             batch.upstream.switches.held = False

@@ -50,7 +50,7 @@ def laid_down() -> dict[str, Any]:
     return {"state": _QUEUED, "started_at": None, "claim": "", "lease_until": None}
 
 
-def lapsed[Row: models.Model](rows: models.QuerySet[Row]) -> models.QuerySet[Row]:
+def lapsed[Rows: models.QuerySet[Any]](rows: Rows) -> Rows:
     """What runs, and nobody works at any more; what was begun without a lease too."""
     return rows.filter(Q(lease_until=None) | Q(lease_until__lt=Now()), state=_RUNNING)
 

@@ -5,7 +5,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('api', '0003_jobs'),
+        ('api', '0004_metrics_scope'),
     ]
 
     operations = [
