@@ -197,8 +197,10 @@ end
 local function load_usage(lane, usage)
   lane.loaded = 1
   local said = cjson.decode(usage)
-  if said[1] and said[1] >= lane.day then
-    lane.day, lane.day_requests, lane.day_tokens = said[1], lane.day_requests + said[2], lane.day_tokens + said[3]
+  -- Midnight may have passed while it was read.
+  if said[1] and said[1] > lane.day then turn_day(lane, said[1], lane.midnight + DAY) end
+  if said[1] == lane.day then
+    lane.day_requests, lane.day_tokens = lane.day_requests + said[2], lane.day_tokens + said[3]
   end
   for _, call in ipairs(said[4] or {}) do note_call(lane, call[2], call[3], now - call[1]) end
 end
@@ -238,6 +240,7 @@ end
 
 local function start(lane, id, ticket)
   redis.call('HSET', lane.key .. ':r', id, text(now))
+  redis.call('EXPIRE', lane.key .. ':r', KEEP)
   lane.running = lane.running + 1
   note_call(lane, ticket.requests, ticket.tokens, lane.last)
   lane.day_requests = lane.day_requests + ticket.day_requests

@@ -119,6 +119,7 @@ local function leave()
   if ended ~= '' then
     redis.call('LPUSH', prefix .. ':recent', ended)
     redis.call('LTRIM', prefix .. ':recent', 0, RECENT_TICKETS - 1)
+    redis.call('EXPIRE', prefix .. ':recent', KEEP)
   end
   changed()
   advance(lane)
