@@ -10,7 +10,8 @@ from api import request as api_request
 
 EXPOSED_HEADERS = (
     "x-request-id, retry-after, x-neiroha-backend, x-neiroha-voice, x-neiroha-fallback-for, x-neiroha-sample-rate,"
-    " x-neiroha-model-preset, x-neiroha-queue-ms, x-neiroha-inference-ms, x-neiroha-audio-seconds, x-neiroha-rtf, x-neiroha-cache"
+    " x-neiroha-model-preset, x-neiroha-queue-ms, x-neiroha-inference-ms, x-neiroha-audio-seconds, x-neiroha-rtf,"
+    " x-neiroha-cache"
 )
 
 

@@ -17,6 +17,7 @@ import psutil
 
 from benchmarks import (
     measure_batch,
+    measure_cache,
     measure_dub,
     measure_embedded,
     measure_export,
@@ -52,6 +53,10 @@ QUICK = Settings(
 
 def speech(stage: Stage) -> Table:
     return measure_speech.table(measure_speech.measure(stage), stage.audio_bytes)
+
+
+def cache(stage: Stage) -> Table:
+    return measure_cache.table(measure_cache.measure(stage), stage.audio_bytes)
 
 
 def first_byte(stage: Stage) -> Table:
@@ -96,6 +101,7 @@ def dub(stage: Stage) -> Table:
 
 MEASUREMENTS: dict[str, Callable[[Stage], Table]] = {
     "speech": speech,
+    "cache": cache,
     "first-byte": first_byte,
     "embedded": embedded,
     "memory": memory,

@@ -83,7 +83,10 @@ def _warm_up(stage: Stage, server: Server) -> None:
 
 
 def _sample(stage: Stage, server: Server, concurrency: int) -> Sample:
-    plan = _plan(stage, server, stage.settings.requests, concurrency)
+    return measured(stage, server, _plan(stage, server, stage.settings.requests, concurrency))
+
+
+def measured(stage: Stage, server: Server, plan: Plan) -> Sample:
     before = server.cpu_seconds()
     answers = run(plan)
     time.sleep(DRAIN_SECONDS)
