@@ -17,6 +17,7 @@ import psutil
 
 from benchmarks import (
     measure_batch,
+    measure_cache,
     measure_dub,
     measure_embedded,
     measure_export,
@@ -57,6 +58,10 @@ QUICK = Settings(
 
 def speech(stage: Stage) -> Table:
     return measure_speech.table(measure_speech.measure(stage), stage.audio_bytes)
+
+
+def cache(stage: Stage) -> Table:
+    return measure_cache.table(measure_cache.measure(stage), stage.audio_bytes)
 
 
 def first_byte(stage: Stage) -> Table:
@@ -113,6 +118,7 @@ def soak(stage: Stage) -> Tables:
 
 MEASUREMENTS: dict[str, Callable[[Stage], Table | Tables]] = {
     "speech": speech,
+    "cache": cache,
     "first-byte": first_byte,
     "embedded": embedded,
     "memory": memory,

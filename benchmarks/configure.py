@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from banks.models import Bank
 
 BANK = "Benchmark"
+KEEPING_BANK = "Keeping"
 # Far beyond what is sent, so that the throttle counts every request and refuses none.
 RATE_LIMIT = 10_000_000
 QUEUE_LIMIT = 10_000
@@ -36,6 +37,7 @@ def main(upstream: str, providers: int) -> None:
     call_command("migrate", verbosity=0, interactive=False)
     _set_controls()
     _make_bank(upstream, providers)
+    _make_keeping_bank()
     print(_make_key())
 
 
@@ -62,6 +64,14 @@ def _make_bank(upstream: str, providers: int) -> None:
     for number in range(providers):
         _add_voice(bank, f"held-{number}", f"{upstream}/held/v1")
     _add_voice(bank, "narrow", f"{upstream}/held/v1", concurrency=NARROW)
+
+
+def _make_keeping_bank() -> None:
+    """The same voice “instant”, in a bank that keeps what it says."""
+    from banks.models import Bank, Character, Membership
+
+    bank = Bank.objects.create(name=KEEPING_BANK, cache_speech=True)
+    Membership.objects.create(bank=bank, character=Character.objects.get(name="instant"))
 
 
 def _add_voice(bank: Bank, name: str, url: str, *, concurrency: int = CONCURRENCY) -> None:

@@ -47,6 +47,7 @@ class SpeechServer:
         self.first_sent: dict[str, float] = {}
         self.held = 0
         self._faulty = count()
+        self.calls = 0
         self.release = asyncio.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -59,6 +60,7 @@ class SpeechServer:
             case [_, "v1", "models"]:
                 await send_json(send, {"object": "list", "data": [{"id": "tts-1", "object": "model"}]})
             case ["instant", "v1", "audio", "speech"]:
+                self.calls += 1
                 await send_whole(send, self.audio, b"audio/mpeg")
             case ["paced", "v1", "audio", "speech"]:
                 await asyncio.sleep(PACED_SECONDS)
@@ -83,7 +85,9 @@ class SpeechServer:
                 self.release.set()
             case "forget":
                 self.first_sent.clear()
-        await send_json(send, {"held": self.held, "first_sent": self.first_sent, "audio_bytes": len(self.audio)})
+                self.calls = 0
+        known = {"held": self.held, "calls": self.calls, "first_sent": self.first_sent}
+        await send_json(send, known | {"audio_bytes": len(self.audio)})
 
     async def _stream(self, send: Send, text: str, pause: float) -> None:
         await start(send, [(b"content-type", b"audio/mpeg")])

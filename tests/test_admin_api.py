@@ -42,7 +42,7 @@ def secret_of(response: Any) -> str:
 def settings_data(**values: Any) -> dict[str, Any]:
     row = ServerSettings()
     names = ["host", "port", "access", "rate_limit_per_minute", "max_body_bytes", "max_input_characters"]
-    names += ["queue_limit", "queue_deadline_seconds", "log_keep_rows"]
+    names += ["queue_limit", "queue_deadline_seconds", "log_keep_rows", "speech_cache_megabytes"]
     return {"api_enabled": "on", **{name: getattr(row, name) for name in names}, **values}
 
 
@@ -184,7 +184,7 @@ def test_the_settings_are_one_row_that_can_only_be_changed(admin: Client) -> Non
     assert admin.get(SETTINGS + "add/").status_code == 403
     assert admin.post(f"{SETTINGS}1/delete/", {"post": "yes"}).status_code == 403
     form = admin.get(f"{SETTINGS}1/change/").context["adminform"].form
-    assert "seeded_at" not in form.fields and len(form.fields) == 13
+    assert "seeded_at" not in form.fields and len(form.fields) == 14
 
 
 def test_changed_settings_are_stored(admin: Client) -> None:

@@ -7,8 +7,10 @@ from django.contrib.admin.models import LogEntry
 from django.test import Client
 
 from api.models import ApiKey
-from banks.models import Bank, Character, Membership
+from banks.models import Bank, CacheUse, Character, Membership
 from banks.roster import load_roster
+from banks.speech_store import Kept, SpeechStore, speaker_folder
+from providers.audit import AuditEntry
 from providers.models import Provider
 from providers.versions import current_version
 from tests.admin_pages import errors, memberships, person
@@ -305,3 +307,45 @@ def test_pages_cost_the_same_however_much_there_is(
     for page in [*pages, f"/admin/banks/character/{heart.pk}/change/"]:
         with django_assert_max_num_queries(15):
             assert admin.get(page).status_code == 200
+
+
+# Kept speech
+
+
+def kept(bank: Bank, *, hits: int = 0, misses: int = 0) -> SpeechStore:
+    """A bank that keeps speech, with two answers in its store."""
+    Bank.objects.filter(pk=bank.pk).update(cache_speech=True)
+    CacheUse.objects.create(bank=bank, hits=hits, misses=misses)
+    store = SpeechStore()
+    store.forget(bank.pk)
+    for number in range(2):
+        store.write(f"{speaker_folder(bank.pk, 'voice')}/{number}", Kept(b"sound" * 100))
+    return store
+
+
+def test_a_bank_is_set_to_keep_speech(admin: Client, stories: Bank) -> None:
+    assert b"Kept speech" not in admin.get(change(stories)).content
+    response = admin.post(change(stories), bank_data(cache_speech="on", **memberships()))
+    assert response.status_code == 302, errors(response)
+    assert load_roster().banks[0].speakers[0].cache_bank == stories.pk
+
+
+def test_the_page_shows_what_is_kept_and_clears_it(admin: Client, stories: Bank) -> None:
+    store = kept(stories, hits=3, misses=2)
+    page = admin.get(change(stories)).content.decode()
+    assert "in 2 files" in page and "3 of 5 requests cost no call" in page
+    url = f"{LIST}{stories.pk}/clear-speech/"
+    assert url in page and admin.get(url).status_code == 405 and store.usage(stories.pk).files == 2
+    assert admin.post(url).status_code == 302
+    assert store.usage(stories.pk).files == 0 and not CacheUse.objects.exists()
+    assert AuditEntry.objects.filter(object_id=str(stories.pk)).count() == 1
+    assert "in 0 files" in admin.get(change(stories)).content.decode()
+
+
+def test_who_may_only_look_can_not_clear(stories: Bank) -> None:
+    store, viewer = kept(stories), person("banks.view_bank")
+    url = f"{LIST}{stories.pk}/clear-speech/"
+    page = viewer.get(change(stories)).content.decode()
+    assert "in 2 files" in page and url not in page and "Clear the kept speech" not in page
+    assert viewer.post(url).status_code == 403 and Client().post(url).status_code == 302
+    assert store.usage(stories.pk).files == 2
