@@ -62,7 +62,7 @@ def test_under_any_name_and_with_the_api_off(client_http: httpx.Client, path: st
 def test_they_are_only_read(client_http: httpx.Client, path: str) -> None:
     head = client_http.head(path)
     assert (head.status_code, head.content) == (200, b"")
-    for method in ("POST", "DELETE", "BREW"):
+    for method in ("POST", "DELETE", "PROPFIND"):
         assert refusal(client_http.request(method, path), 405)["code"] == "method_not_allowed"
     assert client_http.get(path + "/more").status_code == 404
 
