@@ -15,7 +15,7 @@ from pathlib import Path
 from time import monotonic, sleep
 
 ROOT = Path(__file__).resolve().parent.parent
-START_SECONDS = 180.0
+START_SECONDS = 600.0
 END_SECONDS = 30.0
 POLL_SECONDS = 0.1
 # One that dies so soon, so often in a row, will not do better the next time.

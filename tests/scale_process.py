@@ -16,7 +16,7 @@ import psutil
 from tests.server_process import MANAGE
 
 ROOT = MANAGE.parent
-START_SECONDS, END_SECONDS = 300, 120
+START_SECONDS, END_SECONDS = 900, 240
 
 
 class Scale:

@@ -269,7 +269,12 @@ def temporary() -> Iterator[Path]:
 
 
 def test_ctrl_c_ends_all_of_it(temporary: Path) -> None:
-    with running_scale(temporary, "--webs", "1", "--workers", "0") as scale:
+    with running_scale(temporary, "--webs", "1", "--workers", "1") as scale:
+        worker = psutil.Process(scale.pid("worker 1"))
+        end = monotonic() + 2 * WAIT_SECONDS
+        while len(worker.children(recursive=True)) < 3:
+            assert monotonic() < end, "it has started none of its own"
+            sleep(0.1)
         started = scale.all_processes()
         assert {"postgres", "redis-server", "nginx"} <= {process.name() for process in started}
         assert scale.end() == 130
