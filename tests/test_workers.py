@@ -158,12 +158,15 @@ def test_a_worker_whose_starter_is_killed_ends_too(office: Shop) -> None:
 
 
 EXPORT = """
+from django.db import transaction
 from studio.export_options import ExportOptions, What
 from studio.exports import ask
 from studio.models import Export, Project, leases
 project = Project.objects.get(pk={project})
-export = ask(project, project.owner, ExportOptions(What.AUDIO, "wav"))
-assert Export.objects.claim_next(leases.LEASE).pk == export.pk
+with transaction.atomic():
+    # Before any other hears of it.
+    export = ask(project, project.owner, ExportOptions(What.AUDIO, "wav"))
+    assert Export.objects.claim_next(leases.LEASE).pk == export.pk
 """
 
 
