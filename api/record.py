@@ -85,7 +85,7 @@ def _insert(records: list[RequestRecord]) -> None:
         record.fit()
     rows = [[field.get_db_prep_save(getattr(record, field.name), connection) for field in fields] for record in records]
     quote = connection.ops.quote_name
-    columns = ", ".join(quote(field.column) for field in fields)
+    columns = ", ".join(quote(str(field.column)) for field in fields)
     table, places = quote(RequestLog._meta.db_table), ", ".join(["%s"] * len(fields))
     with connection.cursor() as cursor:
         cursor.executemany(f"INSERT INTO {table} ({columns}) VALUES ({places})", rows)

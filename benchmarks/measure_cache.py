@@ -1,4 +1,4 @@
-"""Answers from kept speech beside the same answers from the provider: CPU time a request, requests a second, latency."""
+"""Answers from kept speech beside the same ones from the provider: CPU time a request, requests a second, latency."""
 
 from __future__ import annotations
 

@@ -231,11 +231,12 @@ class _Pieces(httpx.AsyncByteStream):
 
 def _body(request: httpx.Request) -> bytes | AsyncIterable[bytes] | None:
     """What aiohttp writes; a large body that is held as bytes piece by piece."""
-    if not isinstance(request.stream, httpx.ByteStream):
-        # aiohttp says by itself how it sends what it has no length of.
-        request.headers.pop("transfer-encoding", None)
-        return request.stream
-    return (_Pieces(request.content) if len(request.content) > PIECE_BYTES else request.content) or None
+    if isinstance(request.stream, httpx.ByteStream):
+        return (_Pieces(request.content) if len(request.content) > PIECE_BYTES else request.content) or None
+    assert isinstance(request.stream, httpx.AsyncByteStream)
+    # aiohttp says by itself how it sends what it has no length of.
+    request.headers.pop("transfer-encoding", None)
+    return request.stream
 
 
 def _in_pieces(request: httpx.Request) -> httpx.Request:

@@ -64,7 +64,7 @@ def ask(client: httpx.Client, **fields: object) -> httpx.Response:
 def told(response: httpx.Response) -> str:
     """What the answer says of the cache."""
     assert response.status_code == 200
-    return response.headers.get("x-neiroha-cache", "")
+    return str(response.headers.get("x-neiroha-cache", ""))
 
 
 def landed() -> None:
