@@ -19,6 +19,7 @@ from banks.models import Bank
 from providers.audio import encode
 from providers.models import Provider, UsageMinute
 from providers.speech import AudioFormat
+from providers.versions import poll
 from tests.conftest import add_character
 from tests.test_api_errors import change_settings
 from tests.test_request_log import written
@@ -106,6 +107,12 @@ def key(bank: Bank) -> Key:
     return Key(made, secret)
 
 
+def warm_up(client: httpx.Client, key: Key, **fields: object) -> None:
+    """What the emptied database says of the configuration's version is noticed now, not in the midst of the test."""
+    poll()
+    ask(client, key, **fields)
+
+
 def ask(client: httpx.Client, key: Key, **fields: object) -> httpx.Response:
     body = {"model": "Stories", "voice": "Alloy", "input": "Good evening."} | fields
     headers = {"Authorization": f"Bearer {key.secret}"}
@@ -118,7 +125,7 @@ def ask(client: httpx.Client, key: Key, **fields: object) -> httpx.Response:
 def test_a_warm_request_takes_no_thread_and_asks_no_database(
     client_http: httpx.Client, upstream: OpenAIUpstream, key: Key, watcher: Watcher, fields: dict[str, object]
 ) -> None:
-    ask(client_http, key, **fields)
+    warm_up(client_http, key, **fields)
     watcher.begin()
     for _ in range(REQUESTS):
         ask(client_http, key, **fields)
@@ -130,7 +137,7 @@ def test_a_warm_request_takes_no_thread_and_asks_no_database(
 def test_what_is_watched_shows_a_thread_that_a_request_asks_for(
     client_http: httpx.Client, upstream: OpenAIUpstream, key: Key, watcher: Watcher
 ) -> None:
-    ask(client_http, key)
+    warm_up(client_http, key)
     watcher.begin()
     # Another format has to be converted, which no event loop does by itself.
     ask(client_http, key, speed=4.0, response_format="wav")
@@ -140,8 +147,9 @@ def test_what_is_watched_shows_a_thread_that_a_request_asks_for(
 def test_a_changed_configuration_is_read_once_and_then_no_more(
     client_http: httpx.Client, upstream: OpenAIUpstream, key: Key, watcher: Watcher
 ) -> None:
-    ask(client_http, key)
+    warm_up(client_http, key)
     change_settings(rate_limit_per_minute=9_999)
+    poll()
     watcher.begin()
     ask(client_http, key)
     asked_once = len(watcher.asked_by_requests())
@@ -152,7 +160,7 @@ def test_a_changed_configuration_is_read_once_and_then_no_more(
 def test_log_usage_and_last_use_are_written_in_batches_off_the_path(
     client_http: httpx.Client, upstream: OpenAIUpstream, key: Key, watcher: Watcher
 ) -> None:
-    ask(client_http, key)
+    warm_up(client_http, key)
     written(1)
     watcher.begin()
     for _ in range(REQUESTS):
@@ -177,7 +185,7 @@ def log_table() -> str:
 def test_held_requests_hold_no_thread(
     server: str, upstream: OpenAIUpstream, key: Key, client_http: httpx.Client, watcher: Watcher
 ) -> None:
-    ask(client_http, key)
+    warm_up(client_http, key)
     upstream.switches.held = True
     before = set(threading.enumerate())
     watcher.begin()
