@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,9 @@ ANSWER_SECONDS = 5.0
 CONNECT_SECONDS = 3.0
 
 type Reply = list[Any]
+
+# Its own type knows commands of one word only.
+_packed: Callable[[Any], bytes] = pack_command
 
 
 def unreachable() -> QueueUnreachable:
@@ -76,10 +79,8 @@ class Link:
 
     async def open(self) -> None:
         try:
-            await self._asking.connect()  # type: ignore[no-untyped-call]
             await self._asking.send_command("SCRIPT LOAD", self._rules)
             await self._asking.read_response()
-            await self._hearing.connect()  # type: ignore[no-untyped-call]
             await self._hearing.send_command("SUBSCRIBE", f"{self._prefix}:to:{self._process}")
             await self._hearing.read_response()
         except (RedisError, OSError) as error:
@@ -92,8 +93,7 @@ class Link:
             ("EVALSHA", self._digest, "1", self._prefix, call[0], time, self._process, *call[1:]) for call in calls
         ]
         try:
-            # Its stubs know of one argument only.
-            packed = b"".join(pack_command(each) for each in commands)  # type: ignore[arg-type]
+            packed = b"".join(map(_packed, commands))
             await self._asking.send_packed_command(packed, check_health=False)
             # One limit for all of them; one for each costs more than the answer.
             async with asyncio.timeout(ANSWER_SECONDS):
