@@ -52,6 +52,8 @@ app.conf.update(
     # The sweeper's do not wait behind slices.
     task_routes={SWEEP: {"queue": SWEEP}, CLEAR_AWAY: {"queue": SWEEP}},
     worker_prefetch_multiplier=1,
+    # So long a child may take to start on a machine that is busy.
+    worker_proc_alive_timeout=120,
     # A new child now and then gives back what libraries keep.
     worker_max_tasks_per_child=1000,
     worker_hijack_root_logger=False,

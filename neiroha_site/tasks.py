@@ -44,6 +44,7 @@ def process_begins(**kwargs: Any) -> None:
     end_with_parent()
 
 
+@signals.worker_shutdown.connect  # type: ignore[untyped-decorator]
 @signals.worker_process_shutdown.connect  # type: ignore[untyped-decorator]
 def process_ends(**kwargs: Any) -> None:
     working.close()

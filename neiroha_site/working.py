@@ -8,7 +8,7 @@ import multiprocessing
 from api.runtime import watch_configuration
 from neiroha_site.serving import loop_factory
 from providers import versions
-from providers.database import in_database
+from providers.database import close_pools, in_database
 from providers.engine import close_engine, current_engine
 from studio import slices
 
@@ -31,6 +31,7 @@ def close() -> None:
         _loop.run(close_engine())
         _loop.close()
         _loop = None
+    close_pools()
 
 
 async def _slice() -> None:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 
 from asgiref.sync import sync_to_async
-from django.db import DatabaseError, close_old_connections
+from django.db import DatabaseError, close_old_connections, connections
 
 logger = logging.getLogger(__name__)
 
@@ -29,3 +29,12 @@ async def surely(work: Callable[[], object]) -> None:
         await in_database(work)
     except (DatabaseError, OSError):
         logger.exception("What had to be done in the database could not be done.")
+
+
+def close_pools() -> None:
+    """At the end of a process: an open pool's threads would be waited for in vain, five seconds each."""
+    for connection in connections.all():
+        connection.close()
+        # Only PostgreSQL's have one.
+        if close := getattr(connection, "close_pool", None):
+            close()

@@ -23,7 +23,7 @@ from tests.upstreams.openai import OpenAIUpstream
 from tests.upstreams.serving import serve
 
 # Whatever is waited for comes by itself; on a busy machine it takes its time.
-WAIT_SECONDS = 400
+WAIT_SECONDS = 600
 AT_ONCE = 4
 # In the command of the process above those that speak.
 SPEAKS = "--queues neiroha.speak"

@@ -13,6 +13,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 from neiroha_site.management.commands.serve import refuse_bad_configuration
 from neiroha_site.supervising import Supervisor
+from providers.database import close_pools
 from studio import drivers
 
 WAIT_SECONDS = 1.0
@@ -78,7 +79,7 @@ def unprepared() -> str:
     except DatabaseError as error:
         return f"the database does not answer ({error})."
     finally:
-        connection.close()
+        close_pools()
     return "the database is not prepared; a server does it when it starts." if behind else ""
 
 
