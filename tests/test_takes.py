@@ -52,7 +52,13 @@ WAV = wav_file(tone(24_000, 0.5), 24_000)
 
 @pytest.fixture(autouse=True)
 def empty_folder() -> Iterator[None]:
+    """Of what other tests have left, too."""
+    empty()
     yield
+    empty()
+
+
+def empty() -> None:
     for path in folder().iterdir() if folder().is_dir() else ():
         path.unlink()
 
