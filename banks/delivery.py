@@ -121,7 +121,9 @@ class Speech:
         return b"".join(parts)
 
     def _note(self) -> None:
-        metrics.note_speech(self.speaker.provider.name, self.inference_seconds, self.audio_seconds)
+        # What a bank keeps, or shares, was counted as it was spoken.
+        if not self.cache:
+            metrics.note_speech(self.speaker.provider.name, self.inference_seconds, self.audio_seconds)
 
     async def _next(self) -> bytes | None:
         assert self._produced is not None

@@ -25,7 +25,7 @@ from banks.models import Bank, CacheUse, Membership
 from banks.roster import Speaker
 from banks.speak import MAX_WHOLE_BYTES, Wish, pronounced, speak
 from banks.speech_store import Kept, SpeechStore, speaker_folder
-from providers import versions
+from providers import metrics, versions
 from providers.database import in_database
 from providers.engine import Engine
 from providers.errors import BadAudio, QueueCancelled
@@ -90,6 +90,7 @@ class SpeechCache:
             flight = self.flights[place] = Flight(self, place, speaker, wish)
         speech = await flight.join(speaker, leads=leads)
         self._uses[speaker.cache_bank, speech.cache != "miss"] += 1
+        metrics.counter(metrics.cache_requests, speech.cache).inc()
         return speech
 
     async def in_thread[**P, R](self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
@@ -101,6 +102,7 @@ class SpeechCache:
             size = await self.in_thread(self.store.write, name, kept)
             if self._size is not None:
                 self._size += size
+                metrics.cache_bytes.set(self._size)
             if self._size is None or self._size > (self.most_bytes or 0):
                 await self._trim()
         except OSError as error:
@@ -110,6 +112,7 @@ class SpeechCache:
         """Counts anew what there is, too: other processes write as well."""
         if self.most_bytes is not None:
             self._size = await self.in_thread(self.store.trim, self.most_bytes)
+            metrics.cache_bytes.set(self._size)
 
     def may_be_orphan(self) -> bool:
         return sum(not flight.listeners for flight in self.flights.values()) <= MOST_ORPHANS

@@ -9,7 +9,7 @@ import math
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -169,26 +169,51 @@ class _Rest:
         raise StopAsyncIteration
 
 
-@asynccontextmanager
-async def exchange(
-    client: httpx.AsyncClient, config: ProviderConfig, method: str, url: httpx.URL | str, **request: Any
-) -> AsyncIterator[Answer]:
+class Exchange:
     """Send one request; its answer must begin within `config.timeout` seconds, and then never pause longer than that.
 
-    `request` is what httpx takes: `json`, `content`, `data`, `files`, `params`, `headers`. Yields an answer of any
-    status. Leaving closes the connection unless the body was read to its end.
+    `request` is what httpx takes: `json`, `content`, `data`, `files`, `params`, `headers`. Entering gives an answer of
+    any status. Leaving closes the connection unless the body was read to its end.
     """
-    answer = None
-    try:
-        with translated(config):
+
+    __slots__ = ("_answer", "_client", "_config", "_method", "_request", "_url")
+
+    def __init__(
+        self, client: httpx.AsyncClient, config: ProviderConfig, method: str, url: httpx.URL | str, **request: Any
+    ) -> None:
+        self._client = client
+        self._config = config
+        self._method = method
+        self._url = url
+        self._request = request
+        self._answer: Answer | None = None
+
+    async def __aenter__(self) -> Answer:
+        config = self._config
+        try:
             async with asyncio.timeout(config.timeout):
-                message = client.build_request(method, url, timeout=_timeout(config.timeout), **request)
-                answer = Answer(config, await client.send(message, stream=True))
-                await answer.begin()
-        yield answer
-    finally:
-        if answer is not None:
-            await answer.aclose()
+                message = self._client.build_request(
+                    self._method, self._url, timeout=_timeout(config.timeout), **self._request
+                )
+                self._answer = Answer(config, await self._client.send(message, stream=True))
+                await self._answer.begin()
+                return self._answer
+        except BaseException as error:
+            await self.__aexit__()
+            if isinstance(error, FAILURES):
+                raise _failure(config.name, error) from error
+            raise
+
+    async def __aexit__(self, *error: object) -> None:
+        if self._answer is not None:
+            await self._answer.aclose()
+
+
+def exchange(
+    client: httpx.AsyncClient, config: ProviderConfig, method: str, url: httpx.URL | str, **request: Any
+) -> AbstractAsyncContextManager[Answer]:
+    """See Exchange."""
+    return Exchange(client, config, method, url, **request)
 
 
 @lru_cache(maxsize=64)

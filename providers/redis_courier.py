@@ -64,6 +64,7 @@ class Courier:
         self._timer: Timer | None = None
         self._lease_end = 0.0
         self._unheard = 0
+        self._joins = self._joined = 0
         self.down = False
         """Whether the last try to reach Redis failed."""
 
@@ -141,9 +142,13 @@ class Courier:
     async def _listen(self) -> None:
         while True:
             message = await self._link.hear()
-            if message == "heard":
+            word, _, number = message.partition(" ")
+            if word == "heard":
                 self._unheard = 0
-            else:
+            elif word == "joined":
+                self._unheard, self._joined = 0, int(number)
+            elif self._joined == self._joins:
+                # What was told before is over, or was asked again when it joined.
                 self._member.hear(message)
 
     async def _talk(self) -> None:
@@ -177,19 +182,19 @@ class Courier:
 
     async def _join(self) -> None:
         """Say that this process is there, and what it still holds."""
+        self._joins += 1
         held, calls = self._member.rejoin()
-        calls = [Call(["join", *map(str, held)]), *calls]
+        calls = [Call(["join", str(self._joins), *map(str, held)], self._leased), *calls]
         for first in range(0, len(calls), MOST_CALLS):
             some = calls[first : first + MOST_CALLS]
             for call, answer in zip(some, await self._ask(some), strict=True):
                 if answer[0] == "unknown":
                     raise unreachable()
                 call.answered(answer)
-        self._unheard = 0
-        self._leased()
 
-    def _leased(self) -> None:
-        self._lease_end = self._clock.monotonic() + self._lease
+    def _leased(self, answer: Reply) -> None:
+        # From when Redis said so: the answer may have waited for this process.
+        self._lease_end = int(answer[1]) / 1000 + self._lease
         self._stop_timer()
         self._timer = self._clock.call_later(self._lease / 3, self._renew)
 
@@ -198,7 +203,7 @@ class Courier:
         self.post(Call(["renew"], self._renewed))
 
     def _renewed(self, answer: Reply) -> None:
-        self._leased()
+        self._leased(answer)
         self._member.renewed()
 
     def _stop_timer(self) -> None:

@@ -5,12 +5,14 @@ The rules are a script that Redis runs, each call of it at once and alone: redis
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from hiredis import pack_command
 from redis.asyncio.connection import ConnectionPool
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
@@ -26,6 +28,9 @@ ANSWER_SECONDS = 5.0
 CONNECT_SECONDS = 3.0
 
 type Reply = list[Any]
+
+# Its own type knows commands of one word only.
+_packed: Callable[[Any], bytes] = pack_command
 
 
 def unreachable() -> QueueUnreachable:
@@ -74,10 +79,8 @@ class Link:
 
     async def open(self) -> None:
         try:
-            await self._asking.connect()  # type: ignore[no-untyped-call]
             await self._asking.send_command("SCRIPT LOAD", self._rules)
             await self._asking.read_response()
-            await self._hearing.connect()  # type: ignore[no-untyped-call]
             await self._hearing.send_command("SUBSCRIBE", f"{self._prefix}:to:{self._process}")
             await self._hearing.read_response()
         except (RedisError, OSError) as error:
@@ -90,8 +93,11 @@ class Link:
             ("EVALSHA", self._digest, "1", self._prefix, call[0], time, self._process, *call[1:]) for call in calls
         ]
         try:
-            await self._asking.send_packed_command(self._asking.pack_commands(commands), check_health=False)
-            return [await self._answer() for _ in commands]
+            packed = b"".join(map(_packed, commands))
+            await self._asking.send_packed_command(packed, check_health=False)
+            # One limit for all of them; one for each costs more than the answer.
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return [await self._answer() for _ in commands]
         except (RedisError, OSError) as error:
             if type(error) is ResponseError:
                 raise  # The script itself is wrong; trying again helps nobody.
@@ -99,7 +105,7 @@ class Link:
 
     async def _answer(self) -> Reply:
         try:
-            answer: Reply = await self._asking.read_response()
+            answer: Reply = await self._asking.read_response(timeout=math.inf)
         except NoScriptError:
             return ["unknown", None]
         return answer

@@ -45,6 +45,7 @@ class Place:
     lane: Lane
     rules: QueueRules
     turn: asyncio.Future[None]
+    record: str
     task: asyncio.Task[object] | None
     score: str = ""
     parked: bool = False

@@ -202,10 +202,15 @@ local function count()
 end
 
 born = tonumber(redis.call('HGET', prefix .. ':s', 'born') or now)
+if born > now + CLOCK_SLACK then
+  born = now
+  redis.call('HSET', prefix .. ':s', 'born', text(born))
+end
 for _, dead in ipairs(redis.call('ZRANGEBYSCORE', prefix .. ':alive', '-inf', text(now))) do bury(dead, {}) end
 if operation == 'join' then
   local kept = {}
-  for number = 4, #ARGV do kept[ARGV[number]] = true end
+  for number = 5, #ARGV do kept[ARGV[number]] = true end
+  tell(process, 'joined ' .. ARGV[4])
   bury(process, kept)
   renew()
   return {'ok', text(now)}

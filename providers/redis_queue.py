@@ -109,7 +109,8 @@ class RedisQueue:
             made_for=made_for,
         )
         turn = asyncio.get_running_loop().create_future()
-        place = Place(ticket, self._lane(provider), rules, turn, asyncio.current_task())
+        text = record(ticket, self._process)
+        place = Place(ticket, self._lane(provider), rules, turn, text, asyncio.current_task())
         try:
             await self._take_turn(place)
             yield ticket
@@ -150,14 +151,17 @@ class RedisQueue:
         return bool(self._running or self._waiting or self._busy_elsewhere)
 
     async def snapshot(self) -> QueueSnapshot:
-        own = {id: place.ticket for places in (self._running, self._waiting) for id, place in places.items()}
+        own = self._own()
         try:
             answer = await self._ask("snapshot")
         except QueueUnreachable:
             # What this process knows alone.
             waiting = tuple(Waiting(place.ticket, 0.0) for place in self._waiting.values())
             return QueueSnapshot(tuple(place.ticket for place in self._running.values()), waiting, ())
-        return self._reader.snapshot(answer[2], answer[3], own)
+        return self._reader.snapshot(answer[2], answer[3], own | self._own())
+
+    def _own(self) -> dict[int, Ticket]:
+        return {id: place.ticket for places in (self._running, self._waiting) for id, place in places.items()}
 
     async def close(self) -> None:
         tasks = [lane.loading for lane in self._lanes.values() if lane.loading is not None]
@@ -206,21 +210,14 @@ class RedisQueue:
             self._ledger.note(ticket.provider, ticket.cost, self.clock.now())
 
     def _enter(self, place: Place) -> None:
-        if call := self._entering(place):
-            self._courier.post(call)
+        self._courier.post(self._entering(place))
 
     def _entering(self, place: Place, *, whole: bool = False) -> Call:
         lane, rules = place.lane, place.rules
         config, whole = lane.config, whole or bool(lane.usage)
         patience = "" if rules.deadline is None else str(round(rules.deadline * 1000))
-        words = [
-            str(place.ticket.id),
-            record(place.ticket, self._process),
-            place.score,
-            str(rules.max_waiting),
-            patience,
-        ]
-        words = ["enter", *lane.words(self.clock, whole=whole), *words, lane.usage]
+        words = [str(place.ticket.id), place.record, place.score, str(rules.max_waiting), patience, lane.usage]
+        words = ["enter", *lane.words(self.clock, whole=whole), *words]
         place.parked, place.unsure = False, None
         return Call(words, lambda answer: self._entered(place, config, answer))
 
@@ -264,7 +261,7 @@ class RedisQueue:
         if self._courier.down and not ran:
             return  # Nobody knows of it but this process.
         said, pause = verdict(outcome, error)
-        words = [str(ticket.id), said, str(pause), "" if place.begun else "1", ended(ticket, self._process)]
+        words = [str(ticket.id), said, str(pause), "" if place.begun else "1", ended(ticket, place.record)]
         self._courier.post(Call(["leave", *place.lane.words(self.clock), *words], lasts=True))
 
     def _cancel_own(self, ticket_id: int) -> bool:
@@ -307,7 +304,7 @@ class RedisQueue:
         calls = []
         for place in self._running.values():
             lane, started = place.lane, str(round((place.ticket.started_at or 0) * 1000))
-            words = [str(place.ticket.id), record(place.ticket, self._process), started]
+            words = [str(place.ticket.id), place.record, started]
             calls.append(Call(["restore", *lane.words(self.clock, whole=True), *words], self._restored(place)))
         calls += [self._entering(place, whole=True) for place in self._waiting.values()]
         return [*self._running, *self._waiting], calls

@@ -20,6 +20,9 @@ from providers.queue import QueueSnapshot, Resting
 from providers.speech import ProviderConfig
 from providers.tickets import Priority, Ticket, Waiting
 
+# The script finds a process's tickets by how they begin, so there are no blanks.
+_encoded = json.JSONEncoder(separators=(",", ":")).encode
+
 
 def stops_elsewhere() -> None:
     """The `stop` of a ticket of another process; `cancel` reaches it there."""
@@ -72,16 +75,13 @@ def record(ticket: Ticket, process: str) -> str:
     head = [process, cost.requests, cost.tokens, day.requests, day.tokens, int(ticket.priority), int(ticket.begun)]
     stops = int(ticket.stop is not None)
     who = [ticket.source, ticket.user_id, ticket.made_for]
-    # No blanks: the script finds a process's tickets by how they begin.
-    return json.dumps(
-        [*head, stops, cost.characters, *who, ticket.queued_at, ticket.asked_at.isoformat()], separators=(",", ":")
-    )
+    return _encoded([*head, stops, cost.characters, *who, ticket.queued_at, ticket.asked_at.isoformat()])
 
 
-def ended(ticket: Ticket, process: str) -> str:
+def ended(ticket: Ticket, record: str) -> str:
     provider = ticket.provider
-    what = [ticket.id, provider.id, provider.name, provider.kind, record(ticket, process)]
-    return json.dumps([*what, ticket.started_at, ticket.ended_at, ticket.outcome, ticket.message])
+    what = [ticket.id, provider.id, provider.name, provider.kind, record]
+    return _encoded([*what, ticket.started_at, ticket.ended_at, ticket.outcome, ticket.message])
 
 
 def _ticket(id: str, provider: ProviderConfig, text: str) -> Ticket:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from functools import lru_cache, partial
-from typing import Any, cast
+from typing import Any
 from urllib.request import getproxies_environment, proxy_bypass
 
 import aiohttp
@@ -233,11 +233,12 @@ class _Pieces(httpx.AsyncByteStream):
 
 def _body(request: httpx.Request) -> bytes | AsyncIterable[bytes] | None:
     """What aiohttp writes; a large body that is held as bytes piece by piece."""
-    if not isinstance(request.stream, httpx.ByteStream):
-        # aiohttp says by itself how it sends what it has no length of.
-        request.headers.pop("transfer-encoding", None)
-        return cast(AsyncIterable[bytes], request.stream)
-    return (_Pieces(request.content) if len(request.content) > PIECE_BYTES else request.content) or None
+    if isinstance(request.stream, httpx.ByteStream):
+        return (_Pieces(request.content) if len(request.content) > PIECE_BYTES else request.content) or None
+    assert isinstance(request.stream, httpx.AsyncByteStream)
+    # aiohttp says by itself how it sends what it has no length of.
+    request.headers.pop("transfer-encoding", None)
+    return request.stream
 
 
 def _in_pieces(request: httpx.Request) -> httpx.Request:

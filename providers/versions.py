@@ -7,9 +7,11 @@ Changes made with QuerySet.update() send no signal: call `bump()` after them.
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from asgiref.sync import sync_to_async
 from django.db import close_old_connections, models, transaction
@@ -74,6 +76,7 @@ class Snapshot[T]:
         self._load = load
         self._loaded: tuple[int, T] | None = None
         self._loading = threading.Lock()
+        self._asked: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[T]] = WeakKeyDictionary()
 
     def cached(self) -> T | None:
         """The value if it is current; memory only."""
@@ -90,10 +93,18 @@ class Snapshot[T]:
             return value
 
     async def get(self) -> T:
-        value = self.cached()
-        if value is None:
-            value = await sync_to_async(self._get_in_thread, thread_sensitive=False)()
+        while (value := self.cached()) is None:
+            await asyncio.shield(self._in_one_thread())
         return value
+
+    def _in_one_thread(self) -> asyncio.Task[T]:
+        """For all of this loop who wait for it, whoever of them leaves."""
+        loop = asyncio.get_running_loop()
+        task = self._asked.get(loop)
+        if task is None or task.done():
+            load = sync_to_async(self._get_in_thread, thread_sensitive=False)
+            task = self._asked[loop] = loop.create_task(load())
+        return task
 
     def _get_in_thread(self) -> T:
         try:

@@ -114,8 +114,8 @@ def _paused(person: User) -> None:
 
 
 def _bank(provider: Provider) -> tuple[Bank, Character]:
-    bank = Bank.objects.create(name="Stories", position=0)
-    Bank.objects.create(name="Second", position=1)
+    bank = Bank.objects.create(name="Stories", cache_speech=True, position=0)
+    Bank.objects.create(name="Second", cache_speech=True, position=1)
     heart = add_character(bank, provider, "Heart", aliases=["narrator"], voice="heart")
     other = add_character(bank, provider, "Other", voice="heart")
     bank.default_character, heart.fallback = heart, other

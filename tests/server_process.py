@@ -16,8 +16,8 @@ from pathlib import Path
 import psutil
 
 MANAGE = Path(__file__).resolve().parent.parent / "manage.py"
-START_SECONDS = 120
-END_SECONDS = 60
+START_SECONDS = 600
+END_SECONDS = 120
 
 
 def environment(data_dir: Path, variables: dict[str, str] | None = None) -> dict[str, str]:

@@ -191,7 +191,11 @@ def test_whatever_is_flipped_in_it_is_noticed_or_of_no_matter() -> None:
     assert unnoticed < 10
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\3\4 a zip", b"SQLite format 3\0", bytes(2000), gzip.compress(b"hello")])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"PK\3\4 a zip", b"SQLite format 3\0", bytes(2000), gzip.compress(b"hello")],
+    ids=["empty", "zip", "database", "zeros", "gzip"],
+)
 def test_what_is_something_else(content: bytes) -> None:
     with pytest.raises(ArchiveUnreadable):
         read(content)

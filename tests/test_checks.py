@@ -57,8 +57,6 @@ def test_the_public_address(settings: Any, url: str, ids: list[str]) -> None:
 def test_redis_with_a_database_of_one_machine(settings: Any) -> None:
     settings.REDIS_URL = "redis://redis/0"
     assert found() == ["neiroha.W003"]
-    settings.DATABASES = {"default": {"ENGINE": "django.db.backends.postgresql"}}
-    assert found() == []
 
 
 def test_debugging_in_public(settings: Any) -> None:

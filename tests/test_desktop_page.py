@@ -38,7 +38,13 @@ PAGE = "/studio/desktop/"
 
 @pytest.fixture(autouse=True)
 def no_files() -> Iterator[None]:
+    """Nor those that other tests have left."""
+    empty()
     yield
+    empty()
+
+
+def empty() -> None:
     clear_files()
     for name in held():
         private_storage().delete(f"{waiting.FOLDER}/{name}")

@@ -34,7 +34,13 @@ SCRIPT = "Anna: Come here.\nBob (softly): I come.\n\nIt rained."
 
 @pytest.fixture(autouse=True)
 def no_drafts() -> Iterator[None]:
+    """Nor those that other tests have left."""
+    empty()
     yield
+    empty()
+
+
+def empty() -> None:
     for name in stored():
         private_storage().delete(f"{FOLDER}/{name}")
 

@@ -69,7 +69,7 @@ def test_it_says_that_it_is_a_worker(client: httpx.Client) -> None:
 
 def test_whether_it_lives_needs_no_key_and_nothing_else_is_there(client: httpx.Client) -> None:
     assert client.get("/health/live").text == "ok\n"
-    for path in ("/", "/metrics/x", "//metrics", "/health"):
+    for path in ("/", "/metrics/x", "/metricsx", "/health"):
         assert client.get(path).status_code == 404
     assert client.post("/metrics", headers=bearer()).status_code == 501
 

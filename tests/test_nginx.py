@@ -126,9 +126,9 @@ def test_a_wrong_one_would_not_be(tmp_path: Path) -> None:
 
 def test_that_of_the_compose_file_is_taken(tmp_path: Path) -> None:
     changes = {
+        "/tmp/": f"{tmp_path}/",
         "/etc/nginx/neiroha-proxy.conf": f"{NGINX}/neiroha-proxy.conf",
         "listen 8080;": f"listen 127.0.0.1:{free_port()};",
-        "/tmp/": f"{tmp_path}/",
     }
     text = changed((NGINX / "compose.conf").read_text(), changes)
     user = "user root;\n" if os.geteuid() == 0 else ""

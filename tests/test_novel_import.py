@@ -37,7 +37,13 @@ FORM = {
 
 @pytest.fixture(autouse=True)
 def no_files() -> Iterator[None]:
+    """Nor those that other tests have left."""
+    empty()
     yield
+    empty()
+
+
+def empty() -> None:
     storage = private_storage()
     for folder in (FOLDER, "covers"):
         for name in storage.listdir(folder)[1] if storage.exists(folder) else []:

@@ -468,13 +468,22 @@ ASKS = st.lists(
 @settings(max_examples=60, deadline=None)
 @given(LIMITS, ASKS)
 def test_no_window_is_ever_exceeded_and_nobody_overtakes(
-    queues: Queues, limits: dict[str, int], asks: list[tuple[int, bool, int, str]]
+    limits: dict[str, int], asks: list[tuple[int, bool, int, str]]
 ) -> None:
-    async def check() -> None:
-        async with queues.open() as (queue, clock):
-            await _check_windows(queue, clock, limits, asks)
+    asyncio.run(_check(Queues(), limits, asks))
 
-    asyncio.run(check())
+
+@settings(max_examples=20, deadline=None)
+@given(LIMITS, ASKS)
+def test_no_window_is_ever_exceeded_in_redis(
+    redis_url: str, limits: dict[str, int], asks: list[tuple[int, bool, int, str]]
+) -> None:
+    asyncio.run(_check(Queues(redis_url), limits, asks))
+
+
+async def _check(queues: Queues, limits: dict[str, Any], asks: list[tuple[int, bool, int, str]]) -> None:
+    async with queues.open() as (queue, clock):
+        await _check_windows(queue, clock, limits, asks)
 
 
 async def _check_windows(

@@ -19,6 +19,7 @@ from api.models import ApiKey
 from banks import speech_cache
 from banks.models import Bank, CacheUse, Character
 from banks.speech_cache import SpeechCache
+from providers import metrics
 from providers.audio import encode
 from providers.models import Provider
 from providers.speech import AudioFormat
@@ -99,6 +100,22 @@ def test_what_is_asked_for_again_costs_no_call(client_http: httpx.Client, upstre
         assert first.headers[name] == second.headers[name], name
     assert second.headers["x-request-id"] != first.headers["x-request-id"]
     assert second.headers["x-neiroha-queue-ms"] == "0"
+
+
+def test_hits_are_counted_and_their_sound_but_once(client_http: httpx.Client, upstream: OpenAIUpstream) -> None:
+    def figure(name: str, **labels: str) -> float:
+        return metrics.REGISTRY.get_sample_value(f"neiroha_{name}_total", labels) or 0.0
+
+    provider = alloy().provider.name
+    names = [("cache_requests", {"outcome": "miss"}), ("cache_requests", {"outcome": "hit"})]
+    before = [figure(name, **labels) for name, labels in names]
+    heard = figure("audio_seconds", provider=provider)
+    assert told(ask(client_http, response_format="wav")) == "miss"
+    landed()
+    once = figure("audio_seconds", provider=provider)
+    assert told(ask(client_http, response_format="wav")) == "hit"
+    assert [figure(name, **labels) for name, labels in names] == [one + 1 for one in before]
+    assert figure("audio_seconds", provider=provider) == once > heard
 
 
 def test_a_hit_takes_no_place_in_the_queue_and_is_logged(client_http: httpx.Client, upstream: OpenAIUpstream) -> None:

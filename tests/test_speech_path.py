@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import pytest
@@ -19,6 +19,7 @@ from banks.models import Bank
 from providers.audio import encode
 from providers.models import Provider, UsageMinute
 from providers.speech import AudioFormat
+from providers.versions import poll
 from tests.conftest import add_character
 from tests.test_api_errors import change_settings
 from tests.test_request_log import written
@@ -27,6 +28,11 @@ from tests.upstreams.serving import serve
 
 TONE = b"\x10\x00\xf0\xff" * 12_000
 REQUESTS = 30
+
+
+class Key(NamedTuple):
+    row: ApiKey
+    secret: str
 
 
 class Watcher:
@@ -92,17 +98,22 @@ def upstream(bank: Bank) -> Iterator[OpenAIUpstream]:
 
 
 @pytest.fixture
-def key(bank: Bank) -> ApiKey:
+def key(bank: Bank) -> Key:
     """The key is on, the rate is limited, requests are logged: all that a request may cost."""
     change_settings(log_requests=True, rate_limit_per_minute=10_000)
     made, secret = ApiKey.objects.issue(name="player")
     made.rate_limit_per_minute = 10_000
     made.save()
-    made.secret = secret
-    return made
+    return Key(made, secret)
 
 
-def ask(client: httpx.Client, key: ApiKey, **fields: object) -> httpx.Response:
+def warm_up(client: httpx.Client, key: Key, **fields: object) -> None:
+    """What the emptied database says of the configuration's version is noticed now, not in the midst of the test."""
+    poll()
+    ask(client, key, **fields)
+
+
+def ask(client: httpx.Client, key: Key, **fields: object) -> httpx.Response:
     body = {"model": "Stories", "voice": "Alloy", "input": "Good evening."} | fields
     headers = {"Authorization": f"Bearer {key.secret}"}
     response = client.post("/v1/audio/speech", json=body, headers=headers)
@@ -112,9 +123,9 @@ def ask(client: httpx.Client, key: ApiKey, **fields: object) -> httpx.Response:
 
 @pytest.mark.parametrize("fields", [{}, {"stream": True}, {"stream_format": "sse"}], ids=str)
 def test_a_warm_request_takes_no_thread_and_asks_no_database(
-    client_http: httpx.Client, upstream: OpenAIUpstream, key: ApiKey, watcher: Watcher, fields: dict[str, object]
+    client_http: httpx.Client, upstream: OpenAIUpstream, key: Key, watcher: Watcher, fields: dict[str, object]
 ) -> None:
-    ask(client_http, key, **fields)
+    warm_up(client_http, key, **fields)
     watcher.begin()
     for _ in range(REQUESTS):
         ask(client_http, key, **fields)
@@ -124,9 +135,9 @@ def test_a_warm_request_takes_no_thread_and_asks_no_database(
 
 
 def test_what_is_watched_shows_a_thread_that_a_request_asks_for(
-    client_http: httpx.Client, upstream: OpenAIUpstream, key: ApiKey, watcher: Watcher
+    client_http: httpx.Client, upstream: OpenAIUpstream, key: Key, watcher: Watcher
 ) -> None:
-    ask(client_http, key)
+    warm_up(client_http, key)
     watcher.begin()
     # Another format has to be converted, which no event loop does by itself.
     ask(client_http, key, speed=4.0, response_format="wav")
@@ -134,10 +145,11 @@ def test_what_is_watched_shows_a_thread_that_a_request_asks_for(
 
 
 def test_a_changed_configuration_is_read_once_and_then_no_more(
-    client_http: httpx.Client, upstream: OpenAIUpstream, key: ApiKey, watcher: Watcher
+    client_http: httpx.Client, upstream: OpenAIUpstream, key: Key, watcher: Watcher
 ) -> None:
-    ask(client_http, key)
+    warm_up(client_http, key)
     change_settings(rate_limit_per_minute=9_999)
+    poll()
     watcher.begin()
     ask(client_http, key)
     asked_once = len(watcher.asked_by_requests())
@@ -146,9 +158,9 @@ def test_a_changed_configuration_is_read_once_and_then_no_more(
 
 
 def test_log_usage_and_last_use_are_written_in_batches_off_the_path(
-    client_http: httpx.Client, upstream: OpenAIUpstream, key: ApiKey, watcher: Watcher
+    client_http: httpx.Client, upstream: OpenAIUpstream, key: Key, watcher: Watcher
 ) -> None:
-    ask(client_http, key)
+    warm_up(client_http, key)
     written(1)
     watcher.begin()
     for _ in range(REQUESTS):
@@ -159,8 +171,8 @@ def test_log_usage_and_last_use_are_written_in_batches_off_the_path(
     assert 0 < len(inserts) < REQUESTS and "live-server" not in inserts
     uses = [sql for _thread, sql in watcher.statements if sql.startswith("UPDATE") and "last_used_at" in sql]
     assert 0 < len(uses) <= len(inserts)
-    key.refresh_from_db()
-    assert key.last_used_at == max(row.at for row in rows)
+    key.row.refresh_from_db()
+    assert key.row.last_used_at == max(row.at for row in rows)
     (running,) = runtime._runtimes.items()
     asyncio.run_coroutine_threadsafe(running[1].engine.ledger.flush(), running[0]).result(60)
     assert sum(UsageMinute.objects.values_list("requests", flat=True)) == REQUESTS + 1
@@ -171,9 +183,9 @@ def log_table() -> str:
 
 
 def test_held_requests_hold_no_thread(
-    server: str, upstream: OpenAIUpstream, key: ApiKey, client_http: httpx.Client, watcher: Watcher
+    server: str, upstream: OpenAIUpstream, key: Key, client_http: httpx.Client, watcher: Watcher
 ) -> None:
-    ask(client_http, key)
+    warm_up(client_http, key)
     upstream.switches.held = True
     before = set(threading.enumerate())
     watcher.begin()
@@ -185,9 +197,7 @@ def test_held_requests_hold_no_thread(
         async with httpx.AsyncClient(base_url=server, timeout=120, trust_env=False, limits=limits) as client:
             asked = [client.post("/v1/audio/speech", json=body, headers=headers) for _ in range(50)]
             answers = asyncio.gather(*asked)
-            held = asyncio.to_thread(upstream.wait_for, lambda now: now.current == 50)
-            first: list[asyncio.Future[Any]] = [asyncio.ensure_future(held), asyncio.ensure_future(answers)]
-            await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.to_thread(upstream.wait_for, lambda now: now.current == 50)
             seen.extend(threading.enumerate())
             upstream.release(50)
             return await answers

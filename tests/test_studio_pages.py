@@ -63,7 +63,13 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def empty_folder() -> Iterator[None]:
+    """Of what other tests have left, too."""
+    empty()
     yield
+    empty()
+
+
+def empty() -> None:
     for path in folder().iterdir() if folder().is_dir() else ():
         path.unlink()
 
