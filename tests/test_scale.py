@@ -69,7 +69,7 @@ def upstream(stage: tuple[Stage, str]) -> Iterator[OpenAIUpstream]:
 def scale(stage: tuple[Stage, str]) -> Iterator[Scale]:
     with (
         TemporaryDirectory(prefix="neiroha-tests-") as folder,
-        running_scale(Path(folder), "--workers", "0") as running,
+        running_scale(Path(folder), "--workers", "1") as running,
     ):
         yield running
 
@@ -181,7 +181,7 @@ def test_a_job_is_spoken_by_the_worker_even_when_one_dies(
     body = {"model": "Neiroha", "voice": "Alloy", "response_format": "wav", "inputs": texts}
     made = http.post("/v1/jobs", json=body)
     assert made.status_code == 201, made.text
-    until(lambda: upstream.current > 0)
+    until(lambda: len(upstream.spoken) > 0)
     old = scale.pid("worker 1")
     psutil.Process(old).kill()
     assert int(scale.wait_for(r"worker 1 had ended: started again as process (\d+)")[1]) != old
