@@ -305,13 +305,5 @@ class UnknownPathView(ApiView):
     throttle_classes = ()
     schema = None
 
-    def check_throttles(self, request: Request) -> None:
-        """Nothing: `_throttle` does it, which may wait."""
-
-    async def _throttle(self, request: Request) -> None:
-        for throttle in self.throttle_classes:
-            if wait := await throttle().seconds(request):
-                self.throttled(request, wait)
-
     def _refuse_early(self, request: api_request.ApiRequest) -> None:
         raise Http404

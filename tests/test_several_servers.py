@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from time import monotonic
 
@@ -84,6 +85,10 @@ def answers(*clients: httpx.Client) -> list[int]:
     return [client.get("/v1/models").status_code for client in clients]
 
 
+def knows(client: httpx.Client) -> bool:
+    return answers(client) == [200]
+
+
 @pytest.fixture(scope="module")
 def pair(postgres_url: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     with several_servers(tmp_path_factory.mktemp("pair"), variables(postgres_url, redis_url)) as place:
@@ -114,7 +119,7 @@ def test_both_count_requests_together(pair: Pair) -> None:
     with http(pair.place.servers[0], limited) as first, http(pair.place.servers[1], limited) as second:
         for client in (first, second):
             # Who is not known yet is not counted.
-            eventually(lambda client=client: answers(client) == [200])
+            eventually(partial(knows, client))
         statuses = answers(*(first, second) * 5)
     assert sorted(statuses) == [200] * 4 + [429] * 6
 

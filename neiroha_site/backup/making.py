@@ -45,7 +45,7 @@ def _written(archive: Writer, tables: Tables) -> Amount:
     for name in sorted(stored_files(storage)):
         # Somebody may have deleted it by now.
         with suppress(FileNotFoundError), storage.open(name) as stored:
-            archive.add_file(f"{FILES}/{name}", stored.size, stored.file)
+            archive.add_file(f"{FILES}/{name}", stored.size, stored)
     archive.end()
     return archive.amount
 

@@ -212,9 +212,13 @@ class _Files:
     @contextmanager
     def undone_on_failure(self) -> Iterator[None]:
         with ExitStack() as undo:
-            undo.callback(lambda: [self._storage.delete(place) for place in self._places.values()])
+            undo.callback(self._undo)
             yield
             undo.pop_all()
+
+    def _undo(self) -> None:
+        for place in self._places.values():
+            self._storage.delete(place)
 
     def settle(self) -> None:
         waiting = {name: place for name, place in self._places.items() if place != name}
