@@ -85,6 +85,10 @@ def answers(*clients: httpx.Client) -> list[int]:
     return [client.get("/v1/models").status_code for client in clients]
 
 
+def knows(client: httpx.Client) -> bool:
+    return answers(client) == [200]
+
+
 @pytest.fixture(scope="module")
 def pair(postgres_url: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     with several_servers(tmp_path_factory.mktemp("pair"), variables(postgres_url, redis_url)) as place:

@@ -18,7 +18,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, Protocol, Self
 
 from django.core.management.base import CommandError
 
@@ -79,6 +79,10 @@ class Amount:
     size: int = 0
 
 
+class _Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
 class Writer:
     """To be written from the first part to the last, in their order, and closed."""
 
@@ -97,7 +101,7 @@ class Writer:
         self.amount.rows += len(rows)
         self.amount.size += len(content)
 
-    def add_file(self, name: str, size: int, file: BinaryIO) -> None:
+    def add_file(self, name: str, size: int, file: _Readable) -> None:
         """Its first `size` bytes: it may grow meanwhile."""
         self._head(name, size)
         left = size
@@ -132,7 +136,7 @@ class Writer:
 class Part(io.RawIOBase):
     """A file in the archive, to be read before the next one. `kind` is the first word of its name."""
 
-    def __init__(self, name: str, size: int, packed: gzip.GzipFile) -> None:
+    def __init__(self, name: str, size: int, packed: _Readable) -> None:
         self.name, self.size, self._packed, self._left = name, size, packed, size
         self.kind = name.partition("/")[0]
 
@@ -185,7 +189,7 @@ def _place(name: str) -> tuple[int, str]:
     return _ORDER.index(name.partition("/")[0]), name
 
 
-def _part(packed: gzip.GzipFile) -> Part:
+def _part(packed: _Readable) -> Part:
     try:
         info = tarfile.TarInfo.frombuf(_exactly(packed, _BLOCK), "ascii", "strict")
     except (tarfile.HeaderError, ValueError) as error:
@@ -199,7 +203,7 @@ def _part(packed: gzip.GzipFile) -> Part:
     return part
 
 
-def _exactly(packed: gzip.GzipFile, size: int) -> bytes:
+def _exactly(packed: _Readable, size: int) -> bytes:
     """So many bytes, no fewer."""
     with _translated():
         content = packed.read(size)

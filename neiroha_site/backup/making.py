@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path, PurePath
-from typing import BinaryIO, cast
 
 from django.conf import settings
 from django.core.files.storage import Storage
@@ -46,7 +45,7 @@ def _written(archive: Writer, tables: Tables) -> Amount:
     for name in sorted(stored_files(storage)):
         # Somebody may have deleted it by now.
         with suppress(FileNotFoundError), storage.open(name) as stored:
-            archive.add_file(f"{FILES}/{name}", stored.size, cast(BinaryIO, stored.file))
+            archive.add_file(f"{FILES}/{name}", stored.size, stored)
     archive.end()
     return archive.amount
 

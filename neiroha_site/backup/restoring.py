@@ -212,11 +212,11 @@ class _Files:
     @contextmanager
     def undone_on_failure(self) -> Iterator[None]:
         with ExitStack() as undo:
-            undo.callback(self._forget)
+            undo.callback(self._undo)
             yield
             undo.pop_all()
 
-    def _forget(self) -> None:
+    def _undo(self) -> None:
         for place in self._places.values():
             self._storage.delete(place)
 

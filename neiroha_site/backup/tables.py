@@ -92,7 +92,7 @@ class Tables:
             try:
                 model._base_manager.bulk_create(rows)
             except (DatabaseError, TypeError, ValueError, ValidationError, OverflowError) as error:
-                raise ArchiveUnreadable(f"Rows of {label} can't be stored: {error}") from error
+                raise ArchiveUnreadable(f"Rows of {label} can't be stored: {_in_one_line(error)}") from error
             count += len(rows)
         return count
 
@@ -101,7 +101,7 @@ class Tables:
         try:
             connection.check_constraints()
         except DatabaseError as error:
-            raise ArchiveUnreadable(f"The backup's rows don't fit together: {error}") from error
+            raise ArchiveUnreadable(f"The backup's rows don't fit together: {_in_one_line(error)}") from error
         with connection.cursor() as cursor:
             for statement in connection.ops.sequence_reset_sql(no_style(), list(self.models.values())):
                 cursor.execute(statement)
@@ -114,6 +114,10 @@ def applied_migrations() -> list[Node]:
 def node(name: str) -> Node:
     app, _, migration = name.partition(".")
     return app, migration
+
+
+def _in_one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _fields(model: Model) -> Sequence[Any]:
