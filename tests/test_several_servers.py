@@ -114,10 +114,6 @@ def test_a_change_of_the_configuration_is_in_force_everywhere(pair: Pair) -> Non
     eventually(lambda: status() == 200)
 
 
-def knows(client: httpx.Client) -> bool:
-    return answers(client) == [200]
-
-
 def test_both_count_requests_together(pair: Pair) -> None:
     limited, *_ = pair.place.shell(LIMITED)
     with http(pair.place.servers[0], limited) as first, http(pair.place.servers[1], limited) as second:
