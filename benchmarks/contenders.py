@@ -60,9 +60,12 @@ class Contender(ABC):
         """The running server, as a generator of one."""
 
     def plan(self, server: Server, mode: str, requests: int, concurrency: int, **fields: Any) -> Plan:
-        return Plan(
-            self.address(server, mode), self.stage.key, self.bodies(mode, fields), requests, concurrency, numbered=True
-        )
+        bodies = self.bodies(mode, fields)
+        return Plan(self.address(server, mode), self.key, bodies, requests, concurrency, numbered=True)
+
+    @property
+    def key(self) -> str:
+        return self.stage.key
 
     def address(self, server: Server, mode: str) -> str:
         return f"{server.url}/{mode}/v1/audio/speech"
@@ -151,9 +154,14 @@ class Neiroha(Contender):
 
 
 class LiteLlm(Contender):
-    """LiteLLM's proxy, with a model for each way the upstream answers; no key, no database, no log of its own."""
+    """LiteLLM's proxy, with a model for each way the upstream answers; one key, no database, no log of its own."""
 
     name = "LiteLLM"
+
+    @property
+    def key(self) -> str:
+        # As it wants them.
+        return f"sk-{self.stage.key}"
 
     def serve(self) -> Iterator[Server]:
         programs, port = installed("litellm", LITELLM), free_port()
@@ -162,7 +170,7 @@ class LiteLlm(Contender):
         kept.write_text(json.dumps({"model_list": [self._model(mode) for mode in MODES]}))
         command = [str(programs / "litellm"), "--config", str(kept), "--host", "127.0.0.1", "--port", str(port)]
         # It would ask the internet for prices.
-        variables = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR"}
+        variables = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR", "LITELLM_MASTER_KEY": self.key}
         with server(
             [*command, "--telemetry", "False"], self.stage.log(), variables, url=f"http://127.0.0.1:{port}"
         ) as started:

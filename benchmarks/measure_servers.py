@@ -59,7 +59,9 @@ def _noted(measured: Measured) -> Iterator[None]:
     try:
         yield
     except BenchmarkError as error:
-        measured.failed = str(error).splitlines()[0]
+        said = str(error).splitlines()
+        # Why a server ended stands last in what it said.
+        measured.failed = " ".join(dict.fromkeys((said[0], said[-1])))
 
 
 def _speech(stage: Stage, chosen: Sequence[Contender], servers: Sequence[Measured]) -> None:

@@ -215,7 +215,7 @@ class Nowhere(Contender):
     name = "nowhere"
 
     def serve(self) -> Iterator[Server]:
-        raise BenchmarkError("It is nowhere to be found.\nAnd more of that.")
+        raise BenchmarkError("A server said:\nAnd more of that.\nIt is nowhere to be found.")
         yield
 
 
@@ -223,7 +223,7 @@ def test_servers_beside_each_other(small: Stage) -> None:
     chosen = [Direct(small), Nginx(small), Bare(small), Neiroha(small, "uvicorn"), Nowhere(small)]
     comparison = measure_servers.measure(small, chosen)
     *there, nowhere = comparison.servers
-    assert nowhere.failed == "It is nowhere to be found."
+    assert nowhere.failed == "A server said: It is nowhere to be found."
     for measured in there:
         assert measured.failed == ""
         assert {crowd: len(samples) for crowd, samples in measured.samples.items()} == {2: 1, 4: 1}
@@ -231,7 +231,7 @@ def test_servers_beside_each_other(small: Stage) -> None:
         assert measured.idle and measured.held and measured.held.threads > 0
     assert small.control("state")["held"] == 0
     speech, holding = measure_servers.tables(comparison).tables
-    assert "nowhere: It is nowhere to be found." in speech.note
+    assert "nowhere: A server said: It is nowhere to be found." in speech.note
     heading, *rows = table_rows(speech)
     assert [row[:2] for row in rows] == [[f"{crowd}", one.name] for crowd in (2, 4) for one in there]
     assert {len(row) for row in rows} == {len(heading)}
