@@ -75,8 +75,11 @@ def pause_after(count: int, free: int) -> float:
 @transaction.atomic
 def attempt(counters: Iterable[Counter]) -> Attempt:
     """Refuse, or count one attempt for each counter."""
+    rows = [(counter, _locked(counter)) for counter in sorted(counters, key=lambda counter: counter.key)]
+    # Not before: those that this one waited for have counted meanwhile.
     now = timezone.now()
-    rows = [(counter, _locked(counter, now)) for counter in sorted(counters, key=lambda counter: counter.key)]
+    for _counter, row in rows:
+        _forget_old(row, now)
     wait = max(_left(counter, row, now) for counter, row in rows)
     if wait > 0:
         return Attempt(wait=wait)
@@ -92,9 +95,9 @@ def attempt(counters: Iterable[Counter]) -> Attempt:
 @transaction.atomic
 def forgive(right: Attempt, *, wholly: Counter) -> None:
     """The attempt was right: take it back everywhere, and forget all that `wholly` has counted."""
-    now = timezone.now()
     for counter, before in right.counted:
-        row = _locked(counter, now)
+        row = _locked(counter)
+        _forget_old(row, timezone.now())
         row.count = 0 if counter == wholly else max(row.count - 1, 0)
         row.last_at = before if row.last_at == right.at else row.last_at
         row.save()
@@ -116,17 +119,26 @@ def unlock(counters: Iterable[Counter]) -> int:
     return locked
 
 
-def _locked(counter: Counter, now: datetime) -> FailedSignIns:
-    """The counter's row, held until the transaction ends; at zero when its last failure is forgotten."""
-    FailedSignIns.objects.get_or_create(key=counter.key, defaults={"last_at": now})
-    row = FailedSignIns.objects.select_for_update().get(key=counter.key)
-    if row.last_at <= now - MEMORY:
-        row.count = 0
+def _locked(counter: Counter) -> FailedSignIns:
+    """The counter's row, held until the transaction ends."""
+    row = None
+    while row is None:
+        # Somebody may forget an old one in between.
+        FailedSignIns.objects.get_or_create(key=counter.key, defaults={"last_at": timezone.now()})
+        row = FailedSignIns.objects.select_for_update().filter(key=counter.key).first()
     return row
 
 
+def _forget_old(row: FailedSignIns, now: datetime) -> None:
+    """At zero when its last failure is forgotten."""
+    if row.last_at <= now - MEMORY:
+        row.count = 0
+
+
 def _left(counter: Counter, row: FailedSignIns, now: datetime) -> float:
-    return pause_after(row.count, counter.free) - (now - row.last_at).total_seconds() if row.count else 0.0
+    # Another machine's clock may be ahead.
+    gone_by = max((now - row.last_at).total_seconds(), 0.0)
+    return pause_after(row.count, counter.free) - gone_by if row.count else 0.0
 
 
 def is_paused(counter: Counter) -> bool:

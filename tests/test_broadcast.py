@@ -32,6 +32,8 @@ def layer(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> type[BrokenLay
     for name in ("RETRY_SECONDS", "SETTLE_SECONDS"):
         monkeypatch.setattr(broadcast, name, 0.01)
     monkeypatch.setattr(BrokenLayer, "failures", 0)
+    # Another test's may still run in this process.
+    monkeypatch.setattr(broadcast, "serving_loops", list)
     settings.CHANNEL_LAYERS = {"default": {"BACKEND": "tests.test_broadcast.BrokenLayer"}}
     return BrokenLayer
 

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parent.parent
 # Claims, conditional updates, unique names, JSON, searches, big batches, what two do at once.
 FILES = (
@@ -28,6 +30,7 @@ FILES = (
 SECONDS = 1800
 
 
+@pytest.mark.timeout(SECONDS + 60)
 def test_a_part_of_the_tests_over_postgresql(postgres_url: str) -> None:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("NEIROHA_", "PYTEST_"))}
     files = [f"tests/{name}.py" for name in FILES]
