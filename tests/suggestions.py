@@ -10,8 +10,9 @@ from typing import Any
 from django.contrib.auth.models import User
 
 from api.runtime import Runtime, _runtimes
+from providers.database import in_database
 from providers.engine import make_queue
-from providers.models import ChatModel
+from providers.models import ChatModel, UsageMinute
 from studio import lines, suggestions
 from studio.lines import Draft
 from studio.models import Line, Project, Scope, SuggestionRun
@@ -40,6 +41,8 @@ def forget_usage() -> None:
 
 async def _forget(runtime: Runtime) -> None:
     await runtime.engine.chat_queue.close()
+    await runtime.engine.ledger.flush()
+    await in_database(UsageMinute.objects.filter(provider_id=ChatModel.USAGE_ID).delete)
     runtime.engine.chat_queue = make_queue("neiroha:chat", runtime.engine.ledger)
 
 
