@@ -10,7 +10,8 @@ from typing import Any
 from django.contrib.auth.models import User
 
 from api.runtime import Runtime, _runtimes
-from providers.models import ChatModel
+from providers.database import in_database
+from providers.models import ChatModel, UsageMinute
 from providers.queue import SpeechQueue
 from studio import lines, suggestions
 from studio.lines import Draft
@@ -40,6 +41,8 @@ def forget_usage() -> None:
 
 async def _forget(runtime: Runtime) -> None:
     runtime.engine.chat_queue.close()
+    await runtime.engine.ledger.flush()
+    await in_database(UsageMinute.objects.filter(provider_id=ChatModel.USAGE_ID).delete)
     runtime.engine.chat_queue = SpeechQueue(ledger=runtime.engine.ledger)
 
 

@@ -79,6 +79,8 @@ def open_film(visitor: Visitor, project: Project) -> Page:
 
 
 def drag(page: Page, what: Locator, by: int, *, at: float = 0.5, key: str = "") -> None:
+    # Once nothing moves it any more, and nothing lies above it.
+    what.hover()
     box = what.bounding_box()
     assert box is not None
     x, y = box["x"] + box["width"] * at, box["y"] + box["height"] / 2
@@ -252,7 +254,7 @@ def test_two_people_see_each_other_s_changes_and_none_is_lost(
     assert times(first) == (10_000, 11_000)
 
     # Somebody is faster, and the page has not heard of it.
-    page.evaluate("NrCues.hear = () => {}")
+    page.evaluate("NrCues.take = () => {}")
     on_server(lines.retime, film, {second.pk: (5500, 7000)})
     drag(page, cue(page, "Line 2."), 120)
     expect(page.locator(".nr-time-news")).to_have_text(

@@ -330,12 +330,14 @@ def test_the_timer_ends_with_a_sentence_or_a_chapter(visit: Visit, ann: User, he
     assert page.evaluate("window.heard") == ["First."]
     expect(page.get_by_label("Stop")).to_have_value("")
     page.keyboard.press("ArrowLeft")
+    expect(page.locator(".nr-say[aria-current]")).to_have_text("First.")
     now = page.evaluate("Date.now()")
     page.clock.set_fixed_time(now)
     page.get_by_label("Stop").select_option("in 5 minutes")
     expect(page.locator("#nr-sleep-left")).to_have_text("5:00")
     page.clock.set_fixed_time(now + 301_000)
     page.get_by_role("button", name="Resume").click()
+    page.wait_for_function("window.heard.length === 2")
     expect(told(page)).to_have_text("Good night: the timer stopped it here.")
     assert page.evaluate("window.heard") == ["First."] * 2
 

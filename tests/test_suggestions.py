@@ -33,7 +33,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(autouse=True)
-def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+def hurried(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """As many tries as always, without the pauses between them."""
     monkeypatch.setattr(suggester, "PAUSES", (0.0,) * len(suggester.PAUSES))
     forget_usage()

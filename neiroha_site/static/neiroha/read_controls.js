@@ -27,7 +27,7 @@ document.addEventListener("DOMContentLoaded", () => {
 
   // Turning pages by hand: listening goes on there.
   async function turn(address, push = true) {
-    const before = NrBook.now, playing = NrPlayer.playing;
+    const before = NrBook.now;
     let first = "";
     try {
       first = await NrBook.turn(address, push);
@@ -36,7 +36,7 @@ document.addEventListener("DOMContentLoaded", () => {
     }
     where.href = `?line=${before}`;
     where.hidden = Boolean(NrBook.sentence(before));
-    if (playing) return NrPlayer.hear(first);
+    if (NrPlayer.playing) return NrPlayer.hear(first);
     NrBook.mark(first);
     return scrollTo({ top: 0 });
   }
