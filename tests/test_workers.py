@@ -32,20 +32,24 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 
 
 def test_a_killed_worker_and_its_killed_child_lose_nothing(office: Shop) -> None:
-    lines = 120
-    with office.batch(delay=0.2) as batch, office.worker(processes=2) as worker:
+    lines = 60
+    with office.batch(held=True) as batch, office.worker(processes=2) as worker:
+        upstream = batch.upstream
         batch.generate(lines)
-        wait_until(lambda: batch.done() >= 20)
+        wait_until(lambda: upstream.current == AT_ONCE)
         for child in worker.speaking():
             child.kill()
-        killed_at = len(batch.upstream.requests)
-        wait_until(lambda: len(batch.upstream.requests) > killed_at + 10)
+        wait_until(lambda: len(upstream.requests) == 2 * AT_ONCE and upstream.current == AT_ONCE)
+        upstream.release(20)
+        wait_until(lambda: batch.done() == 20 and upstream.current == AT_ONCE)
         worker.kill_speaker()
+        upstream.switches.held = False
         wait_until(batch.is_done)
         assert "is started again" in worker.output
         assert worker.end() == 0
     assert batch.judge(lines) == []
-    assert sum(batch.asked().values()) - lines <= 4 * 2 * AT_ONCE, "only what was cut off is asked again"
+    assert sum(batch.asked().values()) == lines + 2 * AT_ONCE, "what was cut off is asked again, and nothing else"
+    assert upstream.peak == AT_ONCE
 
 
 def test_a_frozen_worker_that_wakes_changes_nothing(office: Shop) -> None:
@@ -123,11 +127,13 @@ def test_a_worker_that_is_asked_to_end_lays_down_what_it_has_not_begun(office: S
 
 
 def test_a_redis_that_forgets_everything_stops_nothing_for_long(office: Shop) -> None:
-    with office.batch(delay=0.2) as batch, office.worker(processes=2) as worker:
+    with office.batch(held=True) as batch, office.worker(processes=2) as worker:
         batch.generate(60)
-        wait_until(lambda: batch.done() >= 10)
+        wait_until(lambda: batch.upstream.current == AT_ONCE)
         office.redis.kill()
-        wait_until(lambda: "could not be" in worker.output or "rror" in worker.output)
+        batch.upstream.switches.held = False
+        batch.upstream.release(AT_ONCE)
+        wait_until(lambda: batch.done() == AT_ONCE)
         office.redis.start()
         wait_until(batch.is_done)
         # Whoever asks now is heard again.
@@ -138,10 +144,13 @@ def test_a_redis_that_forgets_everything_stops_nothing_for_long(office: Shop) ->
 
 
 def test_a_database_that_is_restarted_fails_no_take(office: Shop) -> None:
-    with office.batch(delay=0.2) as batch, office.worker(processes=2) as worker:
+    with office.batch(held=True) as batch, office.worker(processes=2) as worker:
         batch.generate(60)
-        wait_until(lambda: batch.done() >= 10)
+        wait_until(lambda: batch.upstream.current == AT_ONCE)
         office.postgres.stop()
+        batch.upstream.switches.held = False
+        batch.upstream.release(AT_ONCE)
+        wait_until(lambda: batch.upstream.current == 0)
         office.postgres.start()
         wait_until(batch.is_done)
         assert worker.end() == 0
