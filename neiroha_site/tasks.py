@@ -10,6 +10,7 @@ from django.core.cache import cache
 from neiroha_site import working
 from neiroha_site.celery import CLEAR_AWAY, CLEAR_AWAY_SECONDS, SWEEP, app
 from neiroha_site.supervising import end_with_parent
+from neiroha_site.tracing import start_tracing
 from studio import drivers, housekeeping
 
 # Of those that are due on every machine one is enough.
@@ -42,6 +43,8 @@ def shutting_down(**kwargs: Any) -> None:
 @signals.worker_process_init.connect  # type: ignore[untyped-decorator]
 def process_begins(**kwargs: Any) -> None:
     end_with_parent()
+    # Here, and not in the process above: what exports traces is a thread, which no fork takes along.
+    start_tracing("worker")
 
 
 @signals.worker_shutdown.connect  # type: ignore[untyped-decorator]

@@ -7,7 +7,7 @@ import multiprocessing
 
 from api.runtime import watch_configuration
 from neiroha_site.serving import loop_factory
-from providers import versions
+from providers import metrics, tracing, versions
 from providers.database import close_pools, in_database
 from providers.engine import close_engine, current_engine
 from studio import slices
@@ -32,13 +32,14 @@ def close() -> None:
         _loop.close()
         _loop = None
     close_pools()
+    tracing.stop()
 
 
 async def _slice() -> None:
     engine = current_engine()
     # What others changed while this process had nothing to do.
     await in_database(versions.poll)
-    beside = [asyncio.create_task(each) for each in (engine.ledger.run(), watch_configuration())]
+    beside = [asyncio.create_task(each) for each in (engine.ledger.run(), watch_configuration(), metrics.watch_loop())]
     try:
         await slices.drive(engine, ending.is_set)
     finally:

@@ -7,10 +7,12 @@ the moment of a scrape, such as the length of the queue, is not kept here.
 from __future__ import annotations
 
 import asyncio
+import os
 import time
+from collections.abc import Iterator
 from functools import lru_cache
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 from prometheus_client import (
     CollectorRegistry,
@@ -22,6 +24,8 @@ from prometheus_client import (
     ProcessCollector,
     disable_created_metrics,
 )
+from prometheus_client.metrics_core import Metric
+from prometheus_client.multiprocess import MultiProcessCollector
 
 from providers.errors import SpeechError
 
@@ -40,8 +44,16 @@ _FACTORS = (0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 5)
 LEFT = "left"
 
 
+# Where it is set, each process counts in a file of its own in that folder; the name is of prometheus_client.
+SHARED = "PROMETHEUS_MULTIPROC_DIR"
+
+
 def _counter(name: str, told: str, *labels: str) -> Counter:
     return Counter(f"neiroha_{name}", told, labels, registry=REGISTRY)
+
+
+def _gauge(name: str, told: str, together: Literal["sum", "mostrecent"]) -> Gauge:
+    return Gauge(f"neiroha_{name}", told, registry=REGISTRY, multiprocess_mode=together)
 
 
 def _histogram(name: str, told: str, *labels: str, buckets: tuple[float, ...] = _SECONDS) -> Histogram:
@@ -53,7 +65,7 @@ request_seconds = _histogram("http_request_seconds", "From a request's head to t
 first_byte_seconds = _histogram(
     "http_first_byte_seconds", "From a request's head to its answer's first byte.", "endpoint"
 )
-requests_in_progress = Gauge("neiroha_http_requests_in_progress", "Requests being answered.", registry=REGISTRY)
+requests_in_progress = _gauge("http_requests_in_progress", "Requests being answered.", "sum")
 
 queue_wait_seconds = _histogram(
     "queue_wait_seconds", "What got a place at the provider had waited so long.", "provider", "priority"
@@ -76,10 +88,18 @@ takes_ended = _counter("takes_ended", "Takes that this process ended, by state."
 cache_requests = _counter(
     "cache_requests", "Speech looked for in the cache: hit, miss or shared (with one that was asked for).", "outcome"
 )
-cache_bytes = Gauge("neiroha_cache_bytes", "What the speech cache holds.", registry=REGISTRY)
+cache_bytes = _gauge("cache_bytes", "What the speech cache holds.", "mostrecent")
 event_loop_lag_seconds = _histogram(
     "event_loop_lag_seconds", "How much later than asked the event loop wakes a task.", buckets=_LAGS
 )
+
+
+def collect() -> Iterator[Metric]:
+    """What this process has counted; where figures are shared, what all have that share them, ended ones too."""
+    if folder := os.environ.get(SHARED):
+        yield from MultiProcessCollector(None, folder).collect()  # type: ignore[no-untyped-call]
+    else:
+        yield from REGISTRY.collect()
 
 
 # Looking a figure up by its labels takes longer than counting; the bound is only there to be one.

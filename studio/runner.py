@@ -40,7 +40,7 @@ from studio.finishing import Finisher
 from studio.models import Export, SuggestionRun, Take, TakeState
 from studio.models.leases import Holder
 from studio.models.takes import Ending
-from studio.speaking import Job, figures, heard
+from studio.speaking import Job, count_sound, figures, heard
 from studio.stages import Stage, stages_in
 from studio.suggester import Suggester
 from studio.workers import Workers
@@ -260,6 +260,7 @@ class Runner:
                 raise claim.error or TakeBroken(BROKEN)
             speech, spoken = await self._heard(job, claim.speaker)
             made = await self._engine.in_thread(files.finished, spoken, AudioFormat(job.take.format))
+            count_sound(speech, made.duration)
         except SpeechError:
             raise
         except Exception as error:

@@ -10,6 +10,7 @@ from typing import Any
 from banks.delivery import Speech
 from banks.roster import Speaker
 from banks.speak import Wish, speak
+from providers import metrics
 from providers.engine import Engine
 from providers.errors import BadAudio
 from providers.queue import Priority, QueueRules
@@ -72,6 +73,12 @@ async def heard(job: Job, speaker: Speaker, engine: Engine) -> tuple[Speech, byt
             if len(spoken) > MAX_BYTES:
                 raise BadAudio(f"The sound has more than {MAX_BYTES >> 20} MB: speak a shorter text.")
     return speech, bytes(spoken)
+
+
+def count_sound(speech: Speech, seconds: float) -> None:
+    """For what watches: sound that was kept as it came is as long as its file tells. What a bank keeps was counted."""
+    if speech.audio_seconds is None and not speech.cache:
+        metrics.note_speech(speech.speaker.provider.name, speech.inference_seconds, seconds)
 
 
 def figures(speech: Speech) -> dict[str, Any]:

@@ -7,10 +7,11 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic, sleep
+from types import MappingProxyType
 from typing import Any
 
 import psutil
@@ -23,7 +24,7 @@ from tests.upstreams.openai import OpenAIUpstream
 from tests.upstreams.serving import serve
 
 # Whatever is waited for comes by itself; on a busy machine it takes its time.
-WAIT_SECONDS = 600
+WAIT_SECONDS = 240
 AT_ONCE = 4
 # In the command of the process above those that speak.
 SPEAKS = "--queues neiroha.speak"
@@ -217,10 +218,11 @@ class Shop:
             return connection.execute(query, values).fetchall()  # ours, no user's
 
     @contextmanager
-    def worker(self, *arguments: str, processes: int = 1) -> Iterator[Worker]:
-        worker = Worker(
-            self.folder, self.folder / "work.log", self.variables, "--processes", str(processes), *arguments
-        )
+    def worker(
+        self, *arguments: str, processes: int = 1, variables: Mapping[str, str] = MappingProxyType({})
+    ) -> Iterator[Worker]:
+        arguments = ("--processes", str(processes), *arguments)
+        worker = Worker(self.folder, self.folder / "work.log", {**self.variables, **variables}, *arguments)
         try:
             worker.wait_until_ready(processes)
             yield worker

@@ -110,7 +110,7 @@ class _Moment(Collector):
         self._process, self._snapshots, self._takes = process, snapshots, takes
 
     def collect(self) -> Iterator[Metric]:
-        for metric in (*metrics.REGISTRY.collect(), *self._now()):
+        for metric in (*metrics.collect(), *self._now()):
             metric.samples = [
                 sample._replace(labels={"process": self._process, **sample.labels}) for sample in metric.samples
             ]
