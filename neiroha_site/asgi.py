@@ -50,14 +50,13 @@ class HttpRouter:
         allow_own_address(scope)
         if is_api_path(scope["path"]):
             await self.api(scope, receive, send)
-        elif is_native_path(scope["path"]):
-            await self.native({**scope, "root_path": ""}, receive, send)
         else:
             # A client's header must not move our addresses.
-            pages = self._pages({**scope, "root_path": ""}, receive, send)
+            scope = {**scope, "root_path": ""}
+            django = self.native if is_native_path(scope["path"]) else self._pages
             # A request that comes while the answer before it on its connection ends would share that one's context, and
             # so its thread, which ends with it and leaves its database connection open.
-            await asyncio.create_task(pages, context=Context())
+            await asyncio.create_task(django(scope, receive, send), context=Context())
 
     async def _pages(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Django takes a body in whole, on disk, before any view can refuse it: so it is bounded here."""
