@@ -253,6 +253,7 @@ def response_headers() -> list[tuple[str, str]]:
         ("X-Neiroha-Model-Preset", _("The backend's own model preset")),
         ("X-Neiroha-Voice", _("The voice that spoke; percent-encoded where its name is not ASCII")),
         ("X-Neiroha-Fallback-For", _("The character that was asked for, when its fallback spoke")),
+        ("X-Neiroha-Cache", _("hit or shared: no provider was asked for this; miss: one was")),
         ("X-Neiroha-Queue-Ms", _("Time waited in the queue, in milliseconds")),
         ("X-Neiroha-Sample-Rate", _("Samples a second")),
         ("X-Neiroha-Inference-Ms", _("Time that the provider took, in milliseconds")),
