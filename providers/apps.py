@@ -1,3 +1,5 @@
+import atexit
+
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
 
@@ -7,6 +9,9 @@ class ProvidersConfig(AppConfig):
     verbose_name = _("Connections")
 
     def ready(self) -> None:
+        from providers.database import close_pools
         from providers.versions import track
 
+        # Of any command, however it ends.
+        atexit.register(close_pools)
         track(self.get_model("Provider"))

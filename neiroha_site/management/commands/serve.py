@@ -22,7 +22,6 @@ from neiroha_site.database_lock import alone_at_start, serving_lock
 from neiroha_site.first_run import make_admin, make_default_bank
 from neiroha_site.listening import bind, close, is_wildcard, local_url
 from neiroha_site.serving import INTERRUPTED, SERVERS
-from providers.database import close_pools
 from providers.logs import said_as_json
 
 
@@ -84,7 +83,6 @@ class Command(BaseCommand):
             return SERVERS[server](import_string(settings.ASGI_APPLICATION), sockets, text, self._say)
         finally:
             close(sockets)
-            close_pools()
 
     def _say(self, text: str) -> None:
         self.stdout.write(said_as_json(text) if settings.LOG_FORMAT == "json" else text)
