@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -39,7 +40,8 @@ class Source:
 
 
 async def begun(source: Source) -> Speech:
-    speech = Speech(cast("Speaker", None), AudioFormat.MP3)
+    speaker = SimpleNamespace(provider=SimpleNamespace(name="Up"))
+    speech = Speech(cast("Speaker", speaker), AudioFormat.MP3)
     await speech.begin(source.produce())
     return speech
 
