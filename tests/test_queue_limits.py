@@ -122,11 +122,11 @@ async def test_a_request_over_a_minutes_tokens_runs_alone(queues: Queues) -> Non
         await calls.ask("a", 10)
         await calls.ask("L", 500)
         await calls.ask("b", 10)
-        await calls.clock.advance(59)
+        await calls.clock.advance(MINUTE - 1)
         assert calls.order == "a"
         await calls.clock.advance(1)
         assert calls.order == "aL"
-        await calls.clock.advance(59)
+        await calls.clock.advance(MINUTE - 1)
         assert calls.order == "aL"
         await calls.clock.advance(1)
         assert calls.order == "aLb"

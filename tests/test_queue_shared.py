@@ -457,7 +457,7 @@ async def test_windows_are_filled_again_from_the_ledger(stage: Stage) -> None:
     await a.enter("1", limited)
     await a.enter("2", limited)
     assert stage.started == ["1"]
-    await stage.advance(10)
+    await stage.advance(MINUTE - 50)
     assert stage.started == ["1", "2"]
     await a.enter("3", limited)
     assert stage.ended["3"].code == "daily_budget_spent"
