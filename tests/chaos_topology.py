@@ -47,7 +47,8 @@ def _names(dice: random.Random) -> list[str]:
 
 
 def _round(place: Place, name: str, lines: int, dice: random.Random) -> list[str]:
-    with place.round(lines, a_minute=A_MINUTE) as made:
+    with place.round(lines, held=True, a_minute=A_MINUTE) as made:
+        made.let_go()
         made.wait_for_calls(dice.uniform(0.1, 0.6))
         made.note_done()
         _strike(place, made, name, dice)

@@ -186,10 +186,11 @@ def test_where_no_web_answers_the_api_says_when_to_come_again(tmp_path: Path) ->
     with closed_port() as dead, closed_port() as another:
         plain, secure = write_site(tmp_path, another, dead)
         with running_nginx(tmp_path, plain):
-            options = {"headers": {"host": NAME}, "timeout": WAIT_SECONDS, "trust_env": False, "verify": False}
-            answer = httpx.post(f"https://127.0.0.1:{secure}/v1/audio/speech", json={"input": "Hello."}, **options)
+            address, headers = f"https://127.0.0.1:{secure}", {"host": NAME}
+            with httpx.Client(base_url=address, headers=headers, trust_env=False, verify=False) as client:
+                answer = client.post("/v1/audio/speech", json={"input": "Hello."}, timeout=WAIT_SECONDS)
+                page = client.get("/studio/", timeout=WAIT_SECONDS)
             assert (answer.status_code, answer.headers["retry-after"]) == (502, "1")
             assert answer.headers["content-type"] == "application/json"
             assert answer.json()["error"]["code"] == "no_answer"
-            page = httpx.get(f"https://127.0.0.1:{secure}/studio/", **options)
             assert (page.status_code, page.headers["content-type"]) == (502, "text/html"), "for people"

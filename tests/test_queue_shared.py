@@ -342,12 +342,12 @@ async def test_a_redis_that_stood_still_gives_no_place_away(stage: Stage) -> Non
 async def test_another_redis_with_the_keys_of_an_earlier_one_asks_first_what_runs(stage: Stage) -> None:
     a, state = await stage.open(), f"{stage.prefix}:s"
     await a.enter("1")
-    before = int(await stage.redis.hget(state, "born"))
+    before = int(await stage.redis.hget(state, "born") or 0)
     await stage.redis.hset(state, "run", "0123abcd")
     for _ in range(2):
         await a.clock.advance(2)
         await stage.open()
-    assert int(await stage.redis.hget(state, "born")) == before + 2000, "once"
+    assert int(await stage.redis.hget(state, "born") or 0) == before + 2000, "once"
 
 
 async def test_a_turn_that_comes_while_its_process_stands_still_is_not_taken_too_late(stage: Stage) -> None:

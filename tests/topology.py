@@ -101,6 +101,13 @@ class CountingUpstream(OpenAIUpstream):
         with self._changed:
             return not self._released and sum(not turn.done() for _, turn in self._turns) >= calls
 
+    def let_go(self) -> None:
+        """All that waits here, and whatever comes."""
+        self.switches.held = False
+        with self._changed:
+            waiting = len(self._turns)
+        self.release(waiting)
+
     @property
     def asked(self) -> Counter[str]:
         return Counter(body["input"] for body in self.spoken)
@@ -209,8 +216,7 @@ class Round:
 
     def let_go(self) -> None:
         for part in self.parts:
-            part.upstream.switches.held = False
-            part.upstream.release(10_000)
+            part.upstream.let_go()
 
     def go_on(self, share: float) -> None:
         """So much of both batches, where they are held."""
@@ -248,6 +254,7 @@ class Round:
 
     def finish(self) -> None:
         """The batches, then what callers still wait for."""
+        self.let_go()
         wait_until(self.is_done)
         for caller in self.callers:
             caller.end()
