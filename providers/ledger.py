@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from zoneinfo import ZoneInfo
 
 from asgiref.sync import sync_to_async
@@ -72,7 +73,8 @@ class DatabaseLedger:
     def _write(self, noted: dict[_Key, Cost]) -> bool:
         try:
             with transaction.atomic():
-                for (provider_id, minute), cost in noted.items():
+                # In one order in all processes, so that of two who write the same rows neither waits for the other.
+                for (provider_id, minute), cost in sorted(noted.items(), key=itemgetter(0)):
                     row, _ = UsageMinute.objects.get_or_create(provider_id=provider_id, minute=minute)
                     UsageMinute.objects.filter(pk=row.pk).update(
                         requests=F("requests") + cost.requests,

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from providers.clock import RemoteClock, Timer
 from providers.errors import QueueUnreachable
-from providers.redis_link import Link, Reply, unreachable
+from providers.redis_link import RENEWALS, Link, Reply, unreachable
 
 logger = logging.getLogger(__name__)
 
@@ -196,7 +196,7 @@ class Courier:
         # From when Redis said so: the answer may have waited for this process.
         self._lease_end = int(answer[1]) / 1000 + self._lease
         self._stop_timer()
-        self._timer = self._clock.call_later(self._lease / 3, self._renew)
+        self._timer = self._clock.call_later(self._lease / RENEWALS, self._renew)
 
     def _renew(self) -> None:
         self._unheard += 1

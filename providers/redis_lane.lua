@@ -3,7 +3,8 @@
 -- KEYS[1]: what all keys begin with. ARGV: the operation, the time in ms (empty: Redis's own), the process that asks,
 -- then what the operation needs. Constants are put before this text by providers/redis_link.py. Times are in ms.
 --
--- Of the queue:    <prefix>:s        hash: since when it is there (born), how often it changed (changes)
+-- Of the queue:    <prefix>:s        hash: since when it is there (born), in which Redis (run), how often it
+--                                     changed (changes)
 --                  <prefix>:alive    sorted set: processes by the end of their leases
 --                  <prefix>:lanes    set: ids of providers
 --                  <prefix>:recent   list: what ended, newest first

@@ -26,6 +26,8 @@ KEEP_SECONDS = 2 * 86_400
 # A Redis that does not answer for so long is gone.
 ANSWER_SECONDS = 5.0
 CONNECT_SECONDS = 3.0
+# In the time of a lease.
+RENEWALS = 3
 
 type Reply = list[Any]
 
@@ -44,6 +46,7 @@ def script(lease_seconds: float, grace_seconds: float) -> str:
     before anything starts."""
     constants = {
         "LEASE": lease_seconds * 1000,
+        "RENEWAL": lease_seconds * 1000 / RENEWALS,
         "GRACE": grace_seconds * 1000,
         "KEEP": KEEP_SECONDS,
         "MINUTE": MINUTE * 1000,

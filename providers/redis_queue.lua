@@ -34,6 +34,30 @@ local function renew()
   end
 end
 
+-- Nothing starts for a while: whoever lives says first what he still holds, before it goes to others.
+local function begin_anew()
+  born = now
+  redis.call('HSET', prefix .. ':s', 'born', text(now))
+  for _, silent in ipairs(redis.call('ZRANGEBYSCORE', prefix .. ':alive', '-inf', text(now + RENEWAL))) do
+    redis.call('ZADD', prefix .. ':alive', now + RENEWAL, silent)
+  end
+end
+
+-- Where leases end, and nobody at all renewed his in time, it was Redis that stood still or was away.
+local function stood_still()
+  local newest = tonumber(redis.call('ZREVRANGE', prefix .. ':alive', 0, 0, 'WITHSCORES')[2])
+  return newest - LEASE + 1.5 * RENEWAL < now
+end
+
+-- Another Redis that has the keys of an earlier one may have them from a moment before its end.
+local function is_another()
+  local info = redis.pcall('INFO', 'server')
+  local run = type(info) == 'string' and string.match(info, 'run_id:(%x+)') or ''
+  local before = redis.call('HGET', prefix .. ':s', 'run')
+  if before ~= run then redis.call('HSET', prefix .. ':s', 'run', run) end
+  return before and before ~= run
+end
+
 -- What processes ask for. Each answer begins with a word and the time.
 
 local function enter()
@@ -206,7 +230,12 @@ if born > now + CLOCK_SLACK then
   born = now
   redis.call('HSET', prefix .. ':s', 'born', text(born))
 end
-for _, dead in ipairs(redis.call('ZRANGEBYSCORE', prefix .. ':alive', '-inf', text(now))) do bury(dead, {}) end
+local silent = redis.call('ZRANGEBYSCORE', prefix .. ':alive', '-inf', text(now))
+if (#silent > 0 and stood_still()) or (operation == 'join' and is_another()) then
+  begin_anew()
+else
+  for _, dead in ipairs(silent) do bury(dead, {}) end
+end
 if operation == 'join' then
   local kept = {}
   for number = 5, #ARGV do kept[ARGV[number]] = true end

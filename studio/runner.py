@@ -78,6 +78,7 @@ class Runner:
         self._claiming: asyncio.Task[None] | None = None
         self._calling: asyncio.Task[bool] | None = None
         self._leaving = self._gone = False
+        self.looked()
         self.full = False
         """Whether batches wait for room on the disk."""
         loop = asyncio.get_running_loop()
@@ -114,6 +115,15 @@ class Runner:
         for pk in pks:
             if job := self._jobs.get(pk):
                 job.stop()
+
+    def looked(self) -> None:
+        """What is held was just looked at, and its leases are renewed in time."""
+        self._looked = asyncio.get_running_loop().time()
+
+    def _require_lease(self) -> None:
+        """PlaceLost where this process stood still for so long that others may have spoken what it holds."""
+        if self._lease and asyncio.get_running_loop().time() - self._looked > self._lease.total_seconds() / 2:
+            raise PlaceLost("This worker stood still: it looks first at what is still its own.", retry_after=1)
 
     def holders(self) -> tuple[tuple[QuerySet[Any], Holder], ...]:
         """Whoever works at rows, each with those that it may work at."""
@@ -299,7 +309,7 @@ class Runner:
         place in the queue, where it was frozen for so long that it has lost its own."""
         while True:
             try:
-                return await heard(job, speaker, self._engine)
+                return await heard(job, speaker, self._engine, self._require_lease)
             except OUTAGES as error:
                 if self._lease is None:
                     raise

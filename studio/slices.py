@@ -129,6 +129,7 @@ class _Slice:
                 lost = await in_database(_looked_after, rows, held, renewing=renewing)
                 now = holder.held()
                 holder.give_up([pk for pk in lost if now.get(pk) == held[pk]])
+        self._runner.looked()
 
 
 def _looked_after(rows: QuerySet[Any], held: Mapping[int, str], *, renewing: bool) -> set[int]:

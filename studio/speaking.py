@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -49,8 +50,10 @@ class Job:
             self.task.cancel()
 
 
-async def heard(job: Job, speaker: Speaker, engine: Engine) -> tuple[Speech, bytes]:
-    """All of a take's speech, in its carrier format. SpeechError."""
+async def heard(
+    job: Job, speaker: Speaker, engine: Engine, started: Callable[[], object] | None = None
+) -> tuple[Speech, bytes]:
+    """All of a take's speech, in its carrier format. SpeechError; what `started` raises before a provider is asked."""
     take = job.take
     wish = Wish(
         text=take.spoken or take.text,
@@ -63,6 +66,7 @@ async def heard(job: Job, speaker: Speaker, engine: Engine) -> tuple[Speech, byt
         user_id=take.owner_id,
         stop=job.stop,
         made_for=made_for(take.pk, take.project_id),
+        started=started,
         rules=PATIENT if take.project_id is None else STEADY,
     )
     spoken = bytearray()

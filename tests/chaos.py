@@ -1,6 +1,7 @@
 """Servers that are killed in the middle of a batch, and what the record says at its end.
 
-`python -m tests.chaos` is `make chaos`: many kills at random moments. A test does the same once.
+`python -m tests.chaos` is `make chaos`: many kills at random moments. A test does the same once. With `--topology` it
+is two webs, two workers, PostgreSQL and Redis that die in turn: see tests/chaos_topology.py.
 """
 
 from __future__ import annotations
@@ -196,8 +197,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--lines", type=int, default=500)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=None, help="For the same moments once more.")
+    parser.add_argument("--topology", action="store_true", help="Several processes, each of which has its faults.")
+    parser.add_argument("--times", type=int, default=3, help="How often each fault of several processes.")
+    parser.add_argument("--minutes", type=float, default=10.0, help="How long several processes share one provider.")
     options = parser.parse_args(arguments)
     seed = options.seed if options.seed is not None else random.randrange(10**6)
+    if options.topology:
+        # It stands on this module.
+        from tests import chaos_topology
+
+        print(json.dumps({"seed": seed}), flush=True)
+        return 0 if chaos_topology.play(options.lines, options.times, options.minutes, random.Random(seed)) else 1
     with tempfile.TemporaryDirectory(prefix="neiroha-chaos-") as folder:
         report = play(Path(folder), options.lines, options.kills, random.Random(seed))
     print(json.dumps({"seed": seed}), report)

@@ -42,6 +42,19 @@ def test_calls_of_a_minute_are_one_row(provider: Provider) -> None:
     assert (row.requests, row.tokens, row.characters, row.minute.second) == (3, 13, 130, 0)
 
 
+def test_rows_are_written_in_one_order_whatever_came_first(provider: Provider) -> None:
+    """Two processes that write the same rows in two orders would wait for each other for ever."""
+    other, now = Provider.objects.create(name="Other", kind="embedded"), datetime.now(UTC)
+    earlier = now - timedelta(minutes=5)
+    ledger = DatabaseLedger()
+    note(ledger, other.config(), (2, now), (2, earlier))
+    note(ledger, provider.config(), (1, now), (1, earlier))
+    run(ledger.flush())
+    # Each row was made when its turn came.
+    written = list(UsageMinute.objects.order_by("pk").values_list("provider", "minute"))
+    assert len(written) == 4 and written == sorted(written)
+
+
 def test_another_process_reads_today_and_the_last_minute(provider: Provider) -> None:
     now = datetime.now(UTC)
     midnight = now.astimezone(provider_zone(provider)).replace(hour=0, minute=0, second=0, microsecond=0)

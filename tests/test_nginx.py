@@ -180,3 +180,17 @@ def test_a_web_that_is_down_is_passed_over(browser: httpx.Client) -> None:
     assert {browser.get("/v1/models").status_code for _ in range(10)} == {200}
     body = {"model": "Neiroha", "voice": "Heart", "input": "Hello.", "response_format": "wav"}
     assert {browser.post("/v1/audio/speech", json=body).content[:4] for _ in range(4)} == {b"RIFF"}
+
+
+def test_where_no_web_answers_the_api_says_when_to_come_again(tmp_path: Path) -> None:
+    with closed_port() as dead, closed_port() as another:
+        plain, secure = write_site(tmp_path, another, dead)
+        with running_nginx(tmp_path, plain):
+            address, headers = f"https://127.0.0.1:{secure}", {"host": NAME}
+            with httpx.Client(base_url=address, headers=headers, trust_env=False, verify=False) as client:
+                answer = client.post("/v1/audio/speech", json={"input": "Hello."}, timeout=WAIT_SECONDS)
+                page = client.get("/studio/", timeout=WAIT_SECONDS)
+            assert (answer.status_code, answer.headers["retry-after"]) == (502, "1")
+            assert answer.headers["content-type"] == "application/json"
+            assert answer.json()["error"]["code"] == "no_answer"
+            assert (page.status_code, page.headers["content-type"]) == (502, "text/html"), "for people"

@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -100,14 +101,14 @@ def test_a_take_whose_place_was_lost_is_spoken_again(shared: str, upstream: Open
         return queued(somebody("ann"), Character.objects.get())
 
     async def work() -> Take:
-        speaker = runner.open_runner(current_engine())
+        speaker = runner.open_leased_runner(current_engine(), timedelta(hours=1))
         other = RedisQueue(shared, "neiroha:queue")
         try:
             upstream.switches.held = True
             take = await in_database(make)
             speaker.wake()
             await until(lambda: upstream.current == 1)
-            await end_lease(shared)
+            await end_lease(shared, other)
             async with other.slot(config, Cost(), rules=PATIENT):
                 await until(lambda: upstream.current == 0)
                 upstream.switches.held = False
@@ -126,10 +127,11 @@ def test_a_take_whose_place_was_lost_is_spoken_again(shared: str, upstream: Open
     assert len(upstream.spoken) == 2
 
 
-async def end_lease(url: str) -> None:
-    """As if the only process had been frozen."""
+async def end_lease(url: str, other: RedisQueue) -> None:
+    """As if the only process but this other one had been frozen."""
     async with Redis.from_url(url, decode_responses=True) as client:
         (process,) = await client.zrange("neiroha:queue:alive", 0, -1)
+        await other.snapshot()
         await client.zadd("neiroha:queue:alive", {str(process): 0})
 
 

@@ -23,7 +23,7 @@ from providers.errors import (
     UpstreamFailed,
     UpstreamUnauthorized,
 )
-from providers.limits import COOL_SECONDS, FAILURES_TO_COOL, NOTHING, Cost, StoredUsage
+from providers.limits import COOL_SECONDS, FAILURES_TO_COOL, MINUTE, NOTHING, Cost, StoredUsage
 from providers.queue import Priority, QueueRules, Reason, SharedQueue
 from providers.speech import ProviderConfig
 from tests.fake_clock import FakeClock
@@ -93,7 +93,7 @@ async def test_requests_per_minute_slide(queues: Queues) -> None:
             await calls.ask(name)
         assert calls.order == "ab"
         await calls.clock.advance(120)
-        assert calls.starts == [("a", 0), ("b", 20), ("c", 60), ("d", 80)]
+        assert calls.starts == [("a", 0), ("b", 20), ("c", MINUTE), ("d", MINUTE + 20)]
 
 
 async def test_tokens_per_minute_slide(queues: Queues) -> None:
@@ -113,7 +113,7 @@ async def test_nobody_overtakes_a_large_request(queues: Queues) -> None:
         await calls.ask("L", 90)
         await calls.ask("s", 5)
         assert calls.order == "a"
-        await calls.clock.advance(60)
+        await calls.clock.advance(MINUTE)
         assert calls.order == "aLs"
 
 
@@ -122,11 +122,11 @@ async def test_a_request_over_a_minutes_tokens_runs_alone(queues: Queues) -> Non
         await calls.ask("a", 10)
         await calls.ask("L", 500)
         await calls.ask("b", 10)
-        await calls.clock.advance(59)
+        await calls.clock.advance(MINUTE - 1)
         assert calls.order == "a"
         await calls.clock.advance(1)
         assert calls.order == "aL"
-        await calls.clock.advance(59)
+        await calls.clock.advance(MINUTE - 1)
         assert calls.order == "aL"
         await calls.clock.advance(1)
         assert calls.order == "aLb"
@@ -272,7 +272,7 @@ async def test_usage_survives_a_restart(queues: Queues) -> None:
         for name in "abc":
             await calls.ask(name)
         await calls.clock.advance(11)
-        assert calls.starts == [("a", 0), ("b", 10)]
+        assert calls.starts == [("a", 0), ("b", MINUTE - 50)]
         assert isinstance(calls.error("c"), DailyBudgetSpent)
         assert shelf.noted == [Cost(), Cost()]
 
@@ -411,7 +411,7 @@ async def test_the_snapshot_tells_who_runs_waits_and_was(queues: Queues) -> None
         snapshot = await calls.queue.snapshot()
         assert [ticket.source for ticket in snapshot.running] == ["a"]
         assert [waiting.ticket.source for waiting in snapshot.waiting] == ["b"]
-        assert snapshot.waiting[0].expected == pytest.approx(50)
+        assert snapshot.waiting[0].expected == pytest.approx(MINUTE - 10)
         await calls.ask("x", error=UpstreamFailed("oops"))
         calls.tasks["a"].cancel()
         await calls.clock.advance(120)
@@ -423,10 +423,10 @@ async def test_the_snapshot_tells_who_runs_waits_and_was(queues: Queues) -> None
     ("limits", "tokens", "reason", "expected"),
     [
         ({"max_concurrency": 1}, (1, 1), Reason.PLACE, 2),
-        ({"requests_per_minute": 1}, (1, 1), Reason.REQUESTS, 60),
-        ({"tokens_per_minute": 10}, (8, 8), Reason.TOKENS, 60),
-        ({"requests_per_minute": 9, "tokens_per_minute": 10}, (8, 8), Reason.TOKENS, 60),
-        ({"requests_per_minute": 1, "tokens_per_minute": 100}, (8, 8), Reason.REQUESTS, 60),
+        ({"requests_per_minute": 1}, (1, 1), Reason.REQUESTS, MINUTE),
+        ({"tokens_per_minute": 10}, (8, 8), Reason.TOKENS, MINUTE),
+        ({"requests_per_minute": 9, "tokens_per_minute": 10}, (8, 8), Reason.TOKENS, MINUTE),
+        ({"requests_per_minute": 1, "tokens_per_minute": 100}, (8, 8), Reason.REQUESTS, MINUTE),
         ({"requests_per_day": 1}, (1, 1), Reason.DAY, 12 * 3600),
         ({"tokens_per_day": 10, "requests_per_minute": 1}, (8, 8), Reason.DAY, 12 * 3600),
     ],

@@ -26,7 +26,7 @@ from providers.errors import (
     UpstreamBusy,
     UpstreamFailed,
 )
-from providers.limits import COOL_SECONDS, FAILURES_TO_COOL, Cost, StoredUsage
+from providers.limits import COOL_SECONDS, FAILURES_TO_COOL, MINUTE, Cost, StoredUsage
 from providers.queue import Priority, QueueRules, UsageLedger
 from providers.redis_queue import RedisQueue
 from providers.speech import ProviderConfig
@@ -162,7 +162,7 @@ async def test_the_minute_is_one_for_all(stage: Stage) -> None:
     await a.enter("3", limited)
     await b.enter("4", limited)
     assert stage.started == ["1", "2"]
-    await stage.advance(60)
+    await stage.advance(MINUTE)
     assert sorted(stage.started) == ["1", "2", "3", "4"]
 
 
@@ -175,7 +175,7 @@ async def test_whose_turn_is_next_is_looked_after_when_the_process_before_it_die
     await b.enter("3", limited)
     a.tasks["2"].cancel()
     await a.clock.settle()
-    await stage.advance(60)
+    await stage.advance(MINUTE)
     assert stage.started == ["1", "3"]
 
 
@@ -321,6 +321,35 @@ async def test_a_process_that_stood_still_keeps_a_place_that_nobody_took(stage: 
     assert stage.started == ["1"]
 
 
+async def test_a_redis_that_stood_still_gives_no_place_away(stage: Stage) -> None:
+    a, b, dead = await stage.open(LEASE), await stage.open(LEASE), await stage.open(LEASE)
+    two = replace(ONE, max_concurrency=2)
+    await a.enter("1", two)
+    await dead.enter("2", two)
+    await b.enter("3", two)
+    # No timer runs: nobody could renew his lease.
+    for process in stage.processes:
+        process.clock.seconds += LEASE + 1
+    await b.clock.advance(0)
+    assert await b.running() == ["1", "2"]
+    await a.clock.advance(0)
+    assert await a.running() == ["1", "2"] and not stage.ended
+    await stage.advance(LEASE, dead)
+    assert stage.started == ["1", "2", "3"], "who is not heard even now is gone"
+    assert await a.running() == ["1", "3"]
+
+
+async def test_another_redis_with_the_keys_of_an_earlier_one_asks_first_what_runs(stage: Stage) -> None:
+    a, state = await stage.open(), f"{stage.prefix}:s"
+    await a.enter("1")
+    before = int(await stage.redis.hget(state, "born") or 0)
+    await stage.redis.hset(state, "run", "0123abcd")
+    for _ in range(2):
+        await a.clock.advance(2)
+        await stage.open()
+    assert int(await stage.redis.hget(state, "born") or 0) == before + 2000, "once"
+
+
 async def test_a_turn_that_comes_while_its_process_stands_still_is_not_taken_too_late(stage: Stage) -> None:
     a, b = await stage.open(LEASE), await stage.open(LEASE)
     await b.enter("1")
@@ -428,7 +457,7 @@ async def test_windows_are_filled_again_from_the_ledger(stage: Stage) -> None:
     await a.enter("1", limited)
     await a.enter("2", limited)
     assert stage.started == ["1"]
-    await stage.advance(10)
+    await stage.advance(MINUTE - 50)
     assert stage.started == ["1", "2"]
     await a.enter("3", limited)
     assert stage.ended["3"].code == "daily_budget_spent"

@@ -67,7 +67,7 @@ def test_a_frozen_worker_that_wakes_changes_nothing(office: Shop) -> None:
             assert other.end() == 0
         before = record(office)
         assert set(before.values()) == {"done"} and batch.judge(lines) == []
-        files = stored(office)
+        files, asked = stored(office), sum(batch.asked().values())
         for child in asleep:
             child.resume()
         batch.generate(1)
@@ -75,6 +75,7 @@ def test_a_frozen_worker_that_wakes_changes_nothing(office: Shop) -> None:
         wait_until(lambda: len(stored(office)) == len(files) + 1)
         assert files < stored(office)
         assert before.items() <= record(office).items()
+        assert sum(batch.asked().values()) == asked + 1, "what waited in it is spoken by nobody again"
         assert frozen.end() == 0
 
 

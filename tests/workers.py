@@ -85,12 +85,11 @@ class Worker:
         return self._log.read_text()
 
     def speaker(self) -> psutil.Process | None:
-        """The process above those that speak."""
-        return next((one for one in _children(self.process.pid) if SPEAKS in " ".join(_command(one))), None)
+        return speaker_of(self.process.pid)
 
     def speaking(self) -> list[psutil.Process]:
         speaker = self.speaker()
-        return _children(speaker.pid) if speaker else []
+        return children_of(speaker.pid) if speaker else []
 
     def wait_until_ready(self, processes: int) -> None:
         wait_until(lambda: self.process.poll() is not None or len(self.speaking()) >= processes)
@@ -117,7 +116,12 @@ class Worker:
         _kill(all_of_it)
 
 
-def _children(pid: int) -> list[psutil.Process]:
+def speaker_of(worker: int) -> psutil.Process | None:
+    """Of a worker's process the one above those that speak."""
+    return next((one for one in children_of(worker) if SPEAKS in " ".join(_command(one))), None)
+
+
+def children_of(pid: int) -> list[psutil.Process]:
     try:
         return psutil.Process(pid).children()
     except psutil.NoSuchProcess:
