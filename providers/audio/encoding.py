@@ -20,7 +20,7 @@ from providers.speech import AudioFormat
 _FILE_OPTIONS = {"id3v2_version": "0", "metadata_header_padding": "0"}
 # Ogg pages leave ten times a second, not once.
 _STREAM_OPTIONS = {"page_duration": "100000", **_FILE_OPTIONS}
-# The longest that every player takes. For each block an encoding thread waits for the interpreter several times.
+# The longest that every player takes.
 _FLAC_BLOCK_SAMPLES = 4608
 # The mark of the format, and the head of its only block of metadata.
 _FLAC_HEAD = b"fLaC\x80"
@@ -111,8 +111,8 @@ def encode(pcm: bytes, sample_rate: int, format: AudioFormat) -> bytes:
 
 
 def _flac(pcm: bytes, sample_rate: int) -> bytes:
-    """Without a muxer: its container and its stream hold each other, and with them six megabytes of encoder until
-    garbage is collected."""
+    """Without a muxer, through which each block would go by itself. Many files are encoded beside each other, and each
+    step of one waits for the interpreter."""
     encoder = CodecContext.create("flac", "w")
     assert isinstance(encoder, AudioCodecContext)
     encoder.sample_rate, encoder.time_base = sample_rate, Fraction(1, sample_rate)
