@@ -40,8 +40,8 @@ class Engine:
         self.client = make_client()
         processors = os.cpu_count() or 2
         self._codec_threads = ThreadPoolExecutor(max_workers=processors + 1, thread_name_prefix="codec")
-        # Not all processors: whoever waits for speech or for a page shares them with batches.
-        self._spare_threads = ThreadPoolExecutor(max_workers=max(processors - 1, 1), thread_name_prefix="spare")
+        # Few: each takes the interpreter from pages and events. Two, since one often waits for it.
+        self._spare_threads = ThreadPoolExecutor(max_workers=max(processors - 1, 2), thread_name_prefix="spare")
         self._adapters: dict[int, Adapter] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
