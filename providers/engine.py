@@ -38,7 +38,10 @@ class Engine:
         # The chat model's own: what waits for it is no speech.
         self.chat_queue = make_queue("neiroha:chat", self.ledger)
         self.client = make_client()
-        self._codec_threads = ThreadPoolExecutor(max_workers=(os.cpu_count() or 2) + 1, thread_name_prefix="codec")
+        processors = os.cpu_count() or 2
+        self._codec_threads = ThreadPoolExecutor(max_workers=processors + 1, thread_name_prefix="codec")
+        # Few: each takes the interpreter from pages and events. Two, since one often waits for it.
+        self._spare_threads = ThreadPoolExecutor(max_workers=max(processors - 1, 2), thread_name_prefix="spare")
         self._adapters: dict[int, Adapter] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -77,13 +80,18 @@ class Engine:
         """Run codec or file work off the loop."""
         return await asyncio.get_running_loop().run_in_executor(self._codec_threads, lambda: work(*args, **kwargs))
 
+    async def in_spare_thread[**P, R](self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """The same for what nobody waits for: thousands of such works, which others must not stand behind."""
+        return await asyncio.get_running_loop().run_in_executor(self._spare_threads, lambda: work(*args, **kwargs))
+
     async def close(self) -> None:
         self.keep_adapters(())
         await asyncio.gather(*self._closing, return_exceptions=True)
         await self.queue.close()
         await self.chat_queue.close()
         await self.client.aclose()
-        self._codec_threads.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._codec_threads, self._spare_threads):
+            threads.shutdown(wait=False, cancel_futures=True)
 
 
 _engines: WeakKeyDictionary[asyncio.AbstractEventLoop, Engine] = WeakKeyDictionary()

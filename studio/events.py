@@ -23,7 +23,7 @@ from providers.broadcast import send, send_from_thread
 
 logger = logging.getLogger(__name__)
 
-FLUSH_SECONDS = 0.05
+FLUSH_SECONDS = 0.02
 # A message with more is one for all lines.
 MOST_LINES = 500
 # Groups of the channel layer: the loops of servers, which hear of takes, and those that speak.

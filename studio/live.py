@@ -20,8 +20,9 @@ from django.utils import translation
 
 logger = logging.getLogger(__name__)
 
-# At most ten messages a second reach a page.
+# At most ten messages a second reach a page, and its work rests between two of them.
 PAUSE_SECONDS = 0.1
+REST_SECONDS = 0.02
 # How soon an open page notices that its session has ended or its person lost a right.
 RECHECK_SECONDS = 15.0
 SIGNED_OUT, FORBIDDEN, BROKEN = 4401, 4403, 4500
@@ -117,7 +118,7 @@ class LivePage(AsyncWebsocketConsumer):  # type: ignore[misc]  # untyped base
     async def _follow(self) -> int:
         """Send what is new until the page has to end; the code that says why."""
         loop = asyncio.get_running_loop()
-        checked, shown = loop.time(), ""
+        checked, shown, sent = loop.time(), "", -PAUSE_SECONDS
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(RECHECK_SECONDS):
@@ -126,14 +127,17 @@ class LivePage(AsyncWebsocketConsumer):  # type: ignore[misc]  # untyped base
                 checked = loop.time()
                 if not await self._may_stay():
                     return SIGNED_OUT
+            begun = loop.time()
             try:
                 text = await database_sync_to_async(self._rendered)()
             except PermissionDenied:
                 return FORBIDDEN
             if text and not (self.whole and text == shown):
-                shown = text
+                # Where this one was made faster than the last.
+                await asyncio.sleep(sent + PAUSE_SECONDS - loop.time())
                 await self.send(text_data=text)
-            await asyncio.sleep(PAUSE_SECONDS)
+                shown, sent = text, loop.time()
+            await asyncio.sleep(max(begun + PAUSE_SECONDS - loop.time(), REST_SECONDS))
 
     def _rendered(self) -> str:
         """In the language that the page has."""

@@ -269,7 +269,8 @@ class Runner:
             if claim.speaker is None:
                 raise claim.error or TakeBroken(BROKEN)
             speech, spoken = await self._heard(job, claim.speaker)
-            made = await self._engine.in_thread(files.finished, spoken, AudioFormat(job.take.format))
+            in_thread = self._engine.in_spare_thread if job.batch else self._engine.in_thread
+            made = await in_thread(files.finished, spoken, AudioFormat(job.take.format))
             count_sound(speech, made.duration)
         except SpeechError:
             raise

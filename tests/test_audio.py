@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import itertools
 import struct
@@ -212,6 +213,21 @@ class TestEncode:
         file = encode(tone(24_000, 0.7), 24_000, AudioFormat.FLAC)
         total = int.from_bytes(file[8 + 13 : 8 + 18]) & ((1 << 36) - 1)
         assert total == 16_800
+
+    @pytest.mark.parametrize("rate", [8000, 24_000, 96_000])
+    @pytest.mark.parametrize("samples", [1, 4608, 4609, 100_000])
+    def test_flac_header_describes_the_whole(self, rate: int, samples: int) -> None:
+        pcm = tone(rate, 100_000 / rate)[: 2 * samples]
+        file = encode(pcm, rate, AudioFormat.FLAC)
+        assert file.startswith(b"fLaC\x80\x00\x00\x22"), "nothing but the description stands before the samples"
+        assert int.from_bytes(file[18:21]) >> 4 == rate
+        assert int.from_bytes(file[21:26]) & ((1 << 36) - 1) == samples
+        assert file[26:42] == hashlib.md5(pcm).digest(), "players that check what they decoded find it whole"
+        assert decode(file) == (pcm, rate)
+
+    def test_flac_blocks_are_as_long_as_every_player_takes(self) -> None:
+        file = encode(tone(24_000, 1.0), 24_000, AudioFormat.FLAC)
+        assert int.from_bytes(file[10:12]) == 4608
 
     def test_mp3_header_counts_the_frames(self) -> None:
         file = encode(tone(24_000, 1.0), 24_000, AudioFormat.MP3)

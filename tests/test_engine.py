@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import threading
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -68,6 +69,23 @@ async def test_speech_goes_on_through_an_adapter_that_is_let_go(engine: Engine) 
     await adapter.close()
     for audio in [*await asyncio.gather(*running), await spoken(adapter)]:
         assert_heard(TEXT, audio)
+
+
+async def test_nobody_stands_behind_the_files_of_a_batch(engine: Engine) -> None:
+    """As many as a batch has keep all spare threads busy, and others wait for those."""
+    go_on = threading.Event()
+    batch = [asyncio.create_task(engine.in_spare_thread(go_on.wait, WAIT_SECONDS)) for _ in range(200)]
+    await asyncio.sleep(0)
+    assert await asyncio.wait_for(engine.in_thread(lambda: "heard"), WAIT_SECONDS) == "heard"
+    assert not any(task.done() for task in batch)
+    go_on.set()
+    assert all(await asyncio.gather(*batch))
+
+
+async def test_a_batch_has_few_threads(engine: Engine) -> None:
+    used = set(await asyncio.gather(*(engine.in_spare_thread(threading.get_ident) for _ in range(200))))
+    assert len(used) <= max((os.cpu_count() or 2) - 1, 2)
+    assert threading.get_ident() not in used
 
 
 def embedded_threads() -> set[threading.Thread]:

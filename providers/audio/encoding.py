@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from io import BytesIO
 
 import av
+from av.audio.codeccontext import AudioCodecContext
 from av.audio.stream import AudioStream
+from av.codec import CodecContext
 from av.packet import Packet
 
 from providers.audio.formats import CODECS, Codec, target_sample_rate
@@ -17,6 +20,10 @@ from providers.speech import AudioFormat
 _FILE_OPTIONS = {"id3v2_version": "0", "metadata_header_padding": "0"}
 # Ogg pages leave ten times a second, not once.
 _STREAM_OPTIONS = {"page_duration": "100000", **_FILE_OPTIONS}
+# The longest that every player takes.
+_FLAC_BLOCK_SAMPLES = 4608
+# The mark of the format, and the head of its only block of metadata.
+_FLAC_HEAD = b"fLaC\x80"
 
 
 class Sink:
@@ -87,14 +94,32 @@ def encode(pcm: bytes, sample_rate: int, format: AudioFormat) -> bytes:
     if len(pcm) < 2:
         raise BadAudio("There are no samples to encode.")
     target_rate = target_sample_rate(format, sample_rate)
-    mono = MonoConverter(lambda _: target_rate)
-    pcm = b"".join([*map(mono.convert, frames_of(pcm, sample_rate)), mono.flush()])
+    if target_rate != sample_rate:
+        mono = MonoConverter(lambda _: target_rate)
+        pcm = b"".join([*map(mono.convert, frames_of(pcm, sample_rate)), mono.flush()])
     if format is AudioFormat.PCM:
         return pcm
     if format is AudioFormat.WAV:
         return wav_header(target_rate, len(pcm)) + pcm
+    if format is AudioFormat.FLAC:
+        return _flac(pcm, target_rate)
     sink = BytesIO()
     writer = CodecWriter(CODECS[format], target_rate, sink)
     writer.write(pcm)
     writer.close()
     return sink.getvalue()
+
+
+def _flac(pcm: bytes, sample_rate: int) -> bytes:
+    """Without a muxer, through which each block would go by itself. Many files are encoded beside each other, and each
+    step of one waits for the interpreter."""
+    encoder = CodecContext.create("flac", "w")
+    assert isinstance(encoder, AudioCodecContext)
+    encoder.sample_rate, encoder.time_base = sample_rate, Fraction(1, sample_rate)
+    encoder.format, encoder.layout = "s16", "mono"
+    encoder.options = {"frame_size": str(_FLAC_BLOCK_SAMPLES)}
+    encoder.open()
+    packets = [packet for frame in (*frames_of(pcm, sample_rate), None) for packet in encoder.encode(frame)]
+    # Of the whole: how long it is, and its checksum. It comes last and belongs first.
+    stream_info = bytes(packets[-1].get_sidedata("new_extradata"))
+    return b"".join([_FLAC_HEAD, len(stream_info).to_bytes(3), stream_info, *map(bytes, packets)])
