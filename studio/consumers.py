@@ -79,6 +79,8 @@ class ProjectLive(LivePage):
         self._dirty: set[int] = set()
         self._structure, self._count, self._open, self._everything = False, True, False, False
         self._seen, self._counted_at, self._queue_seen = "", 0.0, -1
+        self._known = ""
+        """The project's last change that was told here; empty before the first."""
         self._stages: dict[int, Stage] = {}
         self._asking: dict[int, int] = {}
         """The open take of each shown line."""
@@ -146,10 +148,17 @@ class ProjectLive(LivePage):
         project = visible.select_related("bank").first()
         if project is None:
             raise PermissionDenied
-        return self._message(project, errand) if errand else ""
+        return self._message(project, errand) if errand else self._missed(project)
+
+    def _missed(self, project: Project) -> str:
+        """After a while without news: what tells of changes may have been away when there was one."""
+        known, self._known = self._known, stamp(project)
+        return json.dumps({"structure": True}) if known and known != self._known else ""
 
     def _message(self, project: Project, errand: Errand) -> str:
         message: dict[str, Any] = {}
+        if errand.lines or errand.structure or errand.everything:
+            self._known = stamp(project)
         if painted := self._rows(project, errand):
             message["rows"] = painted
         if kind(project.kind).timed and (errand.lines or errand.everything):

@@ -17,6 +17,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from tests.server_process import MANAGE, ServerProcess, environment, manage
 from tests.upstreams.serving import WAIT_SECONDS
+from tests.workers import Worker
 
 _redis_databases = count(1)
 
@@ -40,6 +41,15 @@ class Installation:
         ended = manage(self.folder, "shell", "--no-imports", "-c", script, variables=self.variables)
         assert ended.returncode == 0, ended.stderr
         return ended.stdout.splitlines()
+
+    @contextmanager
+    def worker(self) -> Iterator[None]:
+        """One that speaks what the servers queue."""
+        worker = Worker(self.folder, self.folder / "work.log", self.variables, "--processes", "1")
+        try:
+            yield
+        finally:
+            worker.kill()
 
     @contextmanager
     def prepared(self, script: str) -> Iterator[Callable[[], None]]:

@@ -92,8 +92,6 @@ def test_news_of_a_project_wait_while_they_can_not_be_told(layer: type[BrokenLay
         while layer.failures:
             await asyncio.sleep(0.01)
         publisher.note(7, [2], structure=True)
-        while publisher._flushing is not None:
-            await asyncio.sleep(0.01)
         await events.close_publisher()
 
     found = asyncio.run(heard(events.group(7), noted()))

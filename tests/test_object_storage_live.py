@@ -37,6 +37,7 @@ from tests.object_storage import Bucket
 from tests.projects import PROJECTS, address, voiced
 from tests.sounds import tone, wav_file
 from tests.studio import ask, browser_of, claimed, done, ended, signed_in, somebody
+from tests.test_api_streams import eventually
 from tests.test_uploads import begun, uploaded
 
 TEXT = "The night train leaves at seven."
@@ -68,8 +69,10 @@ def made(project: Project, owner: User, options: ExportOptions) -> Export:
     """Here and now, as the server's exporter does it."""
     export = exports.ask(project, owner, options)
     running = Export.objects.claim_next()
-    assert running is not None and running.pk == export.pk
-    exporter.make(running, threading.Event())
+    if running is not None and running.pk == export.pk:
+        exporter.make(running, threading.Event())
+    # Else a server that still runs here was faster.
+    eventually(lambda: not Export.objects.get(pk=export.pk).is_open)
     export.refresh_from_db()
     return export
 

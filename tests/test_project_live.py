@@ -340,6 +340,24 @@ def test_an_idle_page_ends_too(server: str, play: Project, monkeypatch: pytest.M
         assert end_of(made) == (live.FORBIDDEN if end == "is removed" else live.SIGNED_OUT)
 
 
+def test_a_change_that_nobody_told_of_is_found_by_an_idle_page(
+    server: str, play: Project, ann: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "RECHECK_SECONDS", 0.2)
+    (line,) = written(play, "Hello.")
+    with socket(server, signed_in(ann), address(play)) as made:
+        page = Page(made, [line])
+        page.until(lambda page: page.row(line) and page.summary)
+        told = page.structures
+        Line.objects.filter(pk=line.pk).update(text="Good evening.")
+        play.touch()
+        page.until(lambda page: page.structures > told)
+        # The page then looks anew; and is not asked to again and again.
+        page.show([line])
+        page.until(lambda page: "Good evening." in page.row(line))
+        assert page.structures == told + 1
+
+
 @pytest.mark.parametrize(
     "nonsense",
     ["", "no json", "[]", "7", '{"lines": 3}', '{"lines": ["1", null, -1, 1e400, true, 99999999999999999999]}',

@@ -19,7 +19,7 @@ from tests.suggestions import SECRET
 from tests.test_suggestions_restart import LINES, PREPARE, holding
 from tests.upstreams.chat_model import MODEL, ChatModelUpstream
 from tests.upstreams.serving import serve
-from tests.workers import AT_ONCE, Shop, Worker, shop, wait_until
+from tests.workers import AT_ONCE, Batch, Shop, Worker, shop, wait_until
 
 ADMIN = 'User.objects.filter(username="admin").first() or User.objects.create_superuser("admin")'
 pytestmark = pytest.mark.timeout(1500)
@@ -65,7 +65,7 @@ def test_a_frozen_worker_that_wakes_changes_nothing(office: Shop) -> None:
         with office.worker("--no-sweeper") as other:
             wait_until(batch.is_done)
             assert other.end() == 0
-        before = record(office)
+        before = record(batch)
         assert set(before.values()) == {"done"} and batch.judge(lines) == []
         files, asked = stored(office), sum(batch.asked().values())
         for child in asleep:
@@ -74,13 +74,14 @@ def test_a_frozen_worker_that_wakes_changes_nothing(office: Shop) -> None:
         wait_until(batch.is_done)
         wait_until(lambda: len(stored(office)) == len(files) + 1)
         assert files < stored(office)
-        assert before.items() <= record(office).items()
+        assert before.items() <= record(batch).items()
         assert sum(batch.asked().values()) == asked + 1, "what waited in it is spoken by nobody again"
         assert frozen.end() == 0
 
 
-def record(office: Shop) -> dict[tuple[int, str, str], str]:
-    rows = office.rows("SELECT id, claim, file, state FROM studio_take")
+def record(batch: Batch) -> dict[tuple[int, str, str], str]:
+    query = "SELECT id, claim, file, state FROM studio_take WHERE project_id = %s"
+    rows = batch.shop.rows(query, batch.project)
     return {(pk, claim, file): state for pk, claim, file, state in rows}
 
 

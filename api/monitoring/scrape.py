@@ -112,7 +112,7 @@ class _Moment(Collector):
     def collect(self) -> Iterator[Metric]:
         for metric in (*metrics.collect(), *self._now()):
             metric.samples = [
-                sample._replace(labels={"process": self._process, **sample.labels}) for sample in metric.samples
+                sample._replace(labels={**sample.labels, "process": self._process}) for sample in metric.samples
             ]
             yield metric
 
