@@ -265,7 +265,9 @@ class TestCommands:
     def test_the_documented_calls_are_understood(self) -> None:
         calls = [shlex.split(line.partition("manage.py ")[2]) for line in self.lines() if "manage.py" in line]
         calls += [
-            ["serve", *shlex.split(options)] for line in self.lines() for options in re.findall('ARGS="(.*)"', line)
+            ["serve", *shlex.split(options)]
+            for line in self.lines()
+            for options in re.findall('make run ARGS="(.*)"', line)
         ]
         assert {call[0] for call in calls} >= {"serve", "create_key", "rotate_keys"}
         for name, *arguments in calls:
