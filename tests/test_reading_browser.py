@@ -139,7 +139,8 @@ def test_a_chinese_book_is_read_without_a_break(
     page.get_by_role("button", name="Listen").click()
     assert_read_without_a_break(page, [text for texts in CHINESE.values() for text in texts])
     asked = [body["input"] for body in upstream.spoken]
-    assert asked[:6] == [*CHINESE["第一章 雨"], *CHINESE["第二章 早晨"][:2]], "the first and five behind it"
+    # They are asked for together, and may come to the provider in another order.
+    assert set(asked[:6]) == {*CHINESE["第一章 雨"], *CHINESE["第二章 早晨"][:2]}, "the first and five behind it"
     # Without spaces between sentences.
     assert page.locator(".nr-read-main > .nr-spread .nr-spread-text p").inner_text() == "".join(CHINESE["第二章 早晨"])
     visitor.assert_fits(NARROW)
