@@ -7,6 +7,8 @@ from typing import Any
 import httpx
 import hypothesis
 import pytest
+from django.db import OperationalError
+from django.db.backends.base.operations import BaseDatabaseOperations
 
 from api import runtime
 from api.jobs import webhooks
@@ -25,6 +27,9 @@ from tests.upstreams.serving import WAIT_SECONDS
 
 # Hypothesis's own for machines that are shared: no time limits, and the same examples in every run.
 hypothesis.settings.load_profile("ci")
+
+
+DEADLOCK = "40P01"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -63,6 +68,25 @@ def application() -> InFlight:
 def application_url(django_db_setup: None, django_db_blocker: object, application: InFlight) -> Iterator[str]:
     with django_db_blocker.unblock(), serve(application) as url:  # type: ignore[attr-defined]
         yield url
+
+
+@pytest.fixture(scope="session", autouse=True)
+def flush_after_deadlock() -> Iterator[None]:
+    """PostgreSQL empties tables against whoever reads them at that moment, and may end the emptying for it."""
+    flush = BaseDatabaseOperations.execute_sql_flush
+
+    def patient(operations: BaseDatabaseOperations, sql_list: list[str]) -> None:
+        for _ in range(10):
+            try:
+                return flush(operations, sql_list)
+            except OperationalError as error:
+                if getattr(error.__cause__, "sqlstate", "") != DEADLOCK:
+                    raise
+        return flush(operations, sql_list)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(BaseDatabaseOperations, "execute_sql_flush", patient)
+        yield
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ def test_the_figures_of_all_processes_are_one_and_outlive_them(office: Shop) -> 
         assert figures("neiroha_upstream_calls_total", provider=provider, outcome="ok", process="worker") == 5
         assert figures("neiroha_queue_wait_seconds_count", provider=provider, priority="batch") == 5
         assert figures("neiroha_audio_seconds_total", provider=provider) > 0
-        assert figures("neiroha_takes", state="done", priority="batch") == 5
+        assert figures("neiroha_takes", state="done", priority="batch") >= 5
         # A loop is looked at twice a second.
         until(address, key, lambda figures: figures("neiroha_event_loop_lag_seconds_count") > 0)
         assert "pid" not in {
