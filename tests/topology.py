@@ -71,7 +71,8 @@ _port: ContextVar[int] = ContextVar("port")
 
 
 class CountingUpstream(OpenAIUpstream):
-    """It knows when each call came, and by which port of whoever asked. `stuck`: these ports wait for their answers."""
+    """It knows when each call for speech came, and by which port of whoever asked. `stuck`: these ports wait for their
+    answers. A web that looks how the provider is, as each does when it starts, asks for no speech and has no place."""
 
     def __init__(self, **switches: Any) -> None:
         super().__init__(speech=SOUND, speech_type="audio/wav", **switches)
@@ -82,7 +83,8 @@ class CountingUpstream(OpenAIUpstream):
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             return
-        self.arrivals.append(monotonic())
+        if scope["method"] == "POST":
+            self.arrivals.append(monotonic())
         port = scope["client"][1]
         _port.set(port)
         self.open_ports.add(port)
@@ -90,6 +92,9 @@ class CountingUpstream(OpenAIUpstream):
             await super().__call__(scope, receive, send)
         finally:
             self.open_ports.discard(port)
+
+    def counts(self, request: Received) -> bool:
+        return request.method == "POST"
 
     async def route(self, request: Received, send: Send) -> None:
         while _port.get() in self.stuck:

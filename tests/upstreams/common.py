@@ -99,6 +99,10 @@ class Upstream(ABC):
     async def route(self, request: Received, send: Send) -> None:
         """Answer one request, or raise Refusal."""
 
+    def counts(self, request: Received) -> bool:
+        """Whether it is one of `current` and `peak`."""
+        return True
+
     def release(self, chunks: int = 1) -> None:
         """Let so many more chunks, or held answers, go."""
         with self._changed:
@@ -118,8 +122,8 @@ class Upstream(ABC):
         if scope["type"] != "http":
             return
         request = await _read(scope, receive)
-        self._note(requests=[*self.requests, request], current=self.current + 1)
-        working = True
+        working = self.counts(request)
+        self._note(requests=[*self.requests, request], current=self.current + working)
 
         def rest() -> None:
             nonlocal working
