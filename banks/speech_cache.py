@@ -2,7 +2,8 @@
 
 The key of an answer is a digest of all that shapes its sound. Requests for the same answer at the same time share a
 `Flight`: one look into the store and, if it is not there, one call. A flight that has begun to cost something goes on
-when its last listener leaves, so that a client that comes back finds what it has paid for.
+when its last listener leaves, so that a client that comes back finds what it has paid for. Of several processes that
+are asked for the same the others wait for what the first one keeps.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ import logging
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from dataclasses import replace
 
+from django.conf import settings
 from django.db import DatabaseError
 from django.db.models import F
 
@@ -68,6 +70,11 @@ class SpeechCache:
     def __init__(self, engine: Engine, store: SpeechStore | None = None) -> None:
         self.engine = engine
         self.store = store or SpeechStore()
+        self._turns = None
+        if settings.REDIS_URL:
+            from banks.speech_turns import SpeechTurns
+
+            self._turns = SpeechTurns(settings.REDIS_URL)
         self.most_bytes: int | None = None
         """Known from the first request on."""
         self.flights: dict[tuple[str, bool], Flight] = {}
@@ -95,6 +102,14 @@ class SpeechCache:
 
     async def in_thread[**P, R](self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: work(*args, **kwargs))
+
+    async def read(self, name: str) -> Kept | None:
+        return await self.in_thread(self.store.read, name)
+
+    def turn(self, place: tuple[str, bool]) -> AbstractAsyncContextManager[bool]:
+        """Around making it; whether another process may have made it meanwhile."""
+        name, stream = place
+        return self._turns.turn(f"{name}:{stream:d}") if self._turns else nullcontext(False)
 
     async def keep(self, name: str, kept: Kept) -> None:
         """Where there is no room the answer is still good, and is made anew next time."""
@@ -154,6 +169,8 @@ class SpeechCache:
 
     async def close(self) -> None:
         await self.rest()
+        if self._turns:
+            await self._turns.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
@@ -220,11 +237,10 @@ class Flight:
 
     async def _run(self) -> None:
         try:
-            kept = await self._cache.in_thread(self._cache.store.read, self._place[0])
-            if kept is not None:
+            if (kept := await self._cache.read(self._place[0])) is not None:
                 self._take(kept)
             else:
-                await self._speak()
+                await self._make()
         except asyncio.CancelledError:
             self._error = self._error or QueueCancelled("The server ended this request.")
             raise
@@ -244,6 +260,14 @@ class Flight:
             self._chunks = [kept.audio]
         else:
             self._chunks = [kept.audio[at : at + PIECE_BYTES] for at in range(0, len(kept.audio), PIECE_BYTES)]
+
+    async def _make(self) -> None:
+        async with self._cache.turn(self._place) as made_elsewhere:
+            kept = await self._cache.read(self._place[0]) if made_elsewhere else None
+            if kept is not None:
+                self._take(kept)
+            else:
+                await self._speak()
 
     async def _speak(self) -> None:
         self._known = speech = await speak(self._speaker, self._wish, self._cache.engine)

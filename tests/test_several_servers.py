@@ -20,7 +20,8 @@ from tests.services import running_redis
 from tests.several_servers import Installation, http, live_page, new_database, several_servers, variables
 from tests.test_api_streams import eventually
 from tests.test_live import end_of, until
-from tests.upstreams.serving import WAIT_SECONDS
+from tests.upstreams.openai import OpenAIUpstream
+from tests.upstreams.serving import WAIT_SECONDS, serve
 
 PREPARE = """
 from django.contrib.auth.models import User
@@ -47,6 +48,13 @@ key, secret = ApiKey.objects.issue(name="limited")
 key.rate_limit_per_minute = 6
 key.save()
 print(secret)
+"""
+KEEPER = """
+from banks.models import Bank
+from providers.models import Provider
+provider = Provider.objects.create(name="Keeper", kind="openai", base_url="%s/v1", max_concurrency=8)
+bank = Bank.objects.create(name="Keeper", cache_speech=True)
+bank.characters.create(name="Alloy", provider=provider, voice="alloy", model="tts-1")
 """
 LOCK_HOLDERS = f"""
 SELECT pid FROM pg_locks JOIN pg_database ON pg_database.oid = database
@@ -159,6 +167,28 @@ def test_a_job_is_heard_at_every_server(pair: Pair) -> None:
         for client in (pair.second, pair.first):
             with client.stream("GET", f"/v1/jobs/{job['id']}/events") as response:
                 assert "event: done" in list(response.iter_lines())
+
+
+def test_the_same_speech_is_bought_once_whichever_server_is_asked(pair: Pair) -> None:
+    upstream = OpenAIUpstream(delay=0.5)
+    with serve(upstream) as url, ThreadPoolExecutor(16) as pool:
+        pair.place.shell(KEEPER % url)
+        for client in (pair.first, pair.second):
+            eventually(lambda client=client: "Keeper" in client.get("/v1/models").text)  # type: ignore[misc]
+        texts = [f"Sentence {number}." for number in range(8)]
+        asked = [
+            [pool.submit(client.post, "/v1/audio/speech", json=_kept(text)) for client in (pair.first, pair.second)]
+            for text in texts
+        ]
+        heard = [[answer.result() for answer in both] for both in asked]
+    assert sorted(body["input"] for body in upstream.spoken) == texts
+    for both in heard:
+        assert sorted(answer.headers["x-neiroha-cache"] for answer in both) == ["hit", "miss"]
+        assert both[0].content == both[1].content
+
+
+def _kept(text: str) -> dict[str, str]:
+    return {"model": "Keeper", "voice": "Alloy", "input": text}
 
 
 def test_without_redis_requests_are_refused_until_it_is_back(

@@ -1,0 +1,78 @@
+"""Where several processes share the work: the same answer is made by one of them at a time, and kept for the others."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.lock import Lock
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import LockError, RedisError
+
+logger = logging.getLogger(__name__)
+
+PREFIX = "neiroha:speech:"
+# A process that died has its turn for so long; one that lives says in time that it still has it.
+LEASE_SECONDS = 10.0
+RENEW_SECONDS = 3.0
+# Between two looks whether it is one's turn.
+LOOK_SECONDS = 0.1
+# Whoever makes it for so long is not waited for.
+PATIENCE_SECONDS = 120.0
+# A Redis that does not answer within this time is as good as gone.
+ANSWER_SECONDS = 2.0
+CONNECTIONS = 32
+
+
+class SpeechTurns:
+    """Belongs to one event loop. Without an answer of Redis everybody has a turn: to speak is limited elsewhere."""
+
+    def __init__(self, url: str) -> None:
+        pool = BlockingConnectionPool.from_url(
+            url,
+            max_connections=CONNECTIONS,
+            timeout=ANSWER_SECONDS,
+            socket_timeout=ANSWER_SECONDS,
+            socket_connect_timeout=ANSWER_SECONDS,
+            retry=Retry(NoBackoff(), 1),
+        )
+        self._client = Redis(connection_pool=pool)
+
+    @asynccontextmanager
+    async def turn(self, name: str) -> AsyncGenerator[bool]:
+        """The turn at the answer of this name; whether somebody else had it before, and may have made it."""
+        lock = Lock(self._client, PREFIX + name, timeout=LEASE_SECONDS, sleep=LOOK_SECONDS, thread_local=False)
+        waited = held = False
+        try:
+            held = await lock.acquire(blocking=False)
+            if not held:
+                waited, held = True, await lock.acquire(blocking_timeout=PATIENCE_SECONDS)
+        except (RedisError, OSError) as error:
+            logger.warning("It is not known who else makes the same speech, as Redis does not answer: %s", error)
+        renewing = asyncio.create_task(_renew(lock)) if held else None
+        try:
+            yield waited
+        finally:
+            if renewing is not None:
+                renewing.cancel()
+                # What can't be given back goes back by itself.
+                with suppress(LockError, RedisError, OSError):
+                    await lock.release()
+
+    async def close(self) -> None:
+        await self._client.aclose(close_connection_pool=True)
+
+
+async def _renew(lock: Lock) -> None:
+    while True:
+        await asyncio.sleep(RENEW_SECONDS)
+        try:
+            await lock.extend(LEASE_SECONDS, replace_ttl=True)
+        except LockError:
+            return
+        except (RedisError, OSError) as error:
+            logger.warning("The turn at a piece of speech could not be renewed; it is tried again: %s", error)
