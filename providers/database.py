@@ -3,24 +3,73 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
+from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.db import DatabaseError, close_old_connections, connections
+from django.db import DatabaseError, connections
 
 logger = logging.getLogger(__name__)
 
+MOST_THREADS = 8
+
+
+class DatabaseThreads:
+    """Belong to the process. Each keeps its connection to SQLite, which takes longer to open than most work takes; one
+    to PostgreSQL goes back to its pool."""
+
+    def __init__(self) -> None:
+        self.executor = ThreadPoolExecutor(MOST_THREADS, thread_name_prefix="database")
+        self._kept: dict[int, Any] = {}
+        self._lock = Lock()
+
+    def rest(self) -> None:
+        """At the end of a thread's work."""
+        for connection in connections.all(initialized_only=True):
+            if connection.vendor == "sqlite" and connection.connection is not None:
+                # Broken ones are closed all the same.
+                connection.close_at = None
+                with self._lock:
+                    self._kept[id(connection)] = connection
+            connection.close_if_unusable_or_obsolete()
+
+    def close(self) -> None:
+        """Once what runs is done. Nothing can be done in them afterwards."""
+        self.executor.shutdown()
+        for connection in self._kept.values():
+            connection.inc_thread_sharing()
+            connection.close()
+        self._kept.clear()
+
+
+_threads = DatabaseThreads()
+
+
+def _threads_of_child() -> None:
+    """A fork has none of its parent's threads, and must not touch its connections."""
+    global _threads, _left_to_parent
+    _left_to_parent, _threads = _threads, DatabaseThreads()
+
+
+_left_to_parent: DatabaseThreads | None = None
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_threads_of_child)
+
 
 async def in_database[**P, R](work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """Run `work` in a thread, whose connection ends with it."""
+    """Run `work` in a thread that has a connection, or gets one."""
+    threads = _threads
 
     def run() -> R:
         try:
             return work(*args, **kwargs)
         finally:
-            close_old_connections()
+            threads.rest()
 
-    return await sync_to_async(run, thread_sensitive=False)()
+    return await sync_to_async(run, thread_sensitive=False, executor=threads.executor)()
 
 
 async def surely(work: Callable[[], object]) -> None:
@@ -29,6 +78,11 @@ async def surely(work: Callable[[], object]) -> None:
         await in_database(work)
     except (DatabaseError, OSError):
         logger.exception("What had to be done in the database could not be done.")
+
+
+def close_threads() -> None:
+    """At the end of a process."""
+    _threads.close()
 
 
 def close_pools() -> None:

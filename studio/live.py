@@ -9,7 +9,6 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 from channels.middleware import BaseMiddleware
 from django.conf import settings
@@ -17,6 +16,8 @@ from django.contrib.auth import SESSION_KEY, get_user_model
 from django.core.exceptions import PermissionDenied
 from django.http.request import split_domain_port, validate_host
 from django.utils import translation
+
+from providers.database import in_database
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +68,7 @@ class LivePage(AsyncWebsocketConsumer):  # type: ignore[misc]  # untyped base
         await self.accept()
         if not self.scope["user"].is_authenticated:
             await self.close(SIGNED_OUT)
-        elif not await self._may_stay():
+        elif not await in_database(self._may_stay):
             await self.close(FORBIDDEN)
         else:
             await self._listen()
@@ -125,11 +126,11 @@ class LivePage(AsyncWebsocketConsumer):  # type: ignore[misc]  # untyped base
                     await self.changed()
             if loop.time() - checked >= RECHECK_SECONDS:
                 checked = loop.time()
-                if not await self._may_stay():
+                if not await in_database(self._may_stay):
                     return SIGNED_OUT
             begun = loop.time()
             try:
-                text = await database_sync_to_async(self._rendered)()
+                text = await in_database(self._rendered)
             except PermissionDenied:
                 return FORBIDDEN
             if text and not (self.whole and text == shown):
@@ -145,7 +146,6 @@ class LivePage(AsyncWebsocketConsumer):  # type: ignore[misc]  # untyped base
         with translation.override(asked if asked in dict(settings.LANGUAGES) else None):
             return self.render()
 
-    @database_sync_to_async  # type: ignore[untyped-decorator]
     def _may_stay(self) -> bool:
         """Still signed in by the same session, still active, still with the right; read anew."""
         session = self.scope["session"]
