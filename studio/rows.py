@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import blake2b
 from typing import Any
 
-from django.db.models import Min
+from django.core.cache import caches
+from django.db.models import Min, Model
 from django.template.loader import render_to_string
 from django.utils.functional import Promise
+from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from banks.admin import avatar_url
@@ -25,6 +28,8 @@ from studio.timing import Place, span
 WAVE_LINES = 60
 # Paints a line where the project is read.
 SENTENCE = "studio/projects/read_line.html"
+# The cache of painted rows: to paint one takes longer than to read it.
+PAINTED = "rows"
 SIDES = ("left", "right")
 
 STATES: dict[LineState, tuple[str, str | Promise]] = {
@@ -115,6 +120,17 @@ class Row:
         """Of the circle that stands for somebody without a picture, far from those made about the same time."""
         return hue(self.line.character)
 
+    @property
+    def facts(self) -> str:
+        """All that templates can read of it; of its stage, the words for it."""
+        line = self.line
+        read = [_values(each) for each in (line, line.character, line.take, line.attempt)]
+        return repr((read, self.side, self.place, str(self.label), str(self.pause)))
+
+
+def _values(row: Model | None) -> dict[str, Any]:
+    return {name: value for name, value in vars(row).items() if name != "_state"} if row else {}
+
 
 def hue(character: Character | None) -> int:
     return (character.pk * 137) % 360 if character else 0
@@ -145,9 +161,17 @@ def speakers_of(project: Project) -> dict[int, str]:
 
 
 def paint(project: Project, listed: Iterable[Row], may_change: bool, template: str = "") -> dict[int, str]:
-    """The HTML of rows, by the line's primary key, as the project's kind paints them or by another `template`."""
-    template, context = template or kind(project.kind).line_template, {"project": project, "may_change": may_change}
-    return {row.line.pk: render_to_string(template, {**context, "row": row}) for row in listed}
+    """The HTML of rows, by the line's primary key, as the project's kind paints them or by another `template`. What was
+    painted before, for whomever, is not painted again."""
+    template, cache = template or kind(project.kind).line_template, caches[PAINTED]
+    about = repr((template, get_language(), project.pk, may_change))
+    rows = {blake2b(f"{about}{row.facts}".encode()).hexdigest(): row for row in listed}
+    known: dict[str, str] = cache.get_many(rows)
+    context = {"project": project, "may_change": may_change}
+    new = {key: render_to_string(template, {**context, "row": row}) for key, row in rows.items() if key not in known}
+    cache.set_many(new, timeout=None)
+    painted = {**known, **new}
+    return {row.line.pk: painted[key] for key, row in rows.items()}
 
 
 def may_change(user: Any) -> bool:

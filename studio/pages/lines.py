@@ -17,7 +17,7 @@ from studio.kinds import kind
 from studio.line_forms import Composer, LineFilter, LineForm, SelectionForm, Voices, is_key
 from studio.models import Line, LineQuerySet, Project
 from studio.pages.project import project_of, project_page
-from studio.rows import may_change, rows, speakers_of, stamp
+from studio.rows import may_change, paint, rows, speakers_of, stamp
 from studio.runner import stages
 from studio.summary import summary
 from studio.timing import footage_of, overview
@@ -57,10 +57,11 @@ def lines_page(
     for name in PASSING:
         query.pop(name, None)
     listed = rows(found.lines, staged, speakers, placed)
+    painted = paint(project, listed, may_change(request.user))
     context = {
         "page": found.page,
         "page_range": found.page.paginator.get_elided_page_range(found.page.number, on_each_side=2, on_ends=1),
-        "rows": list(zip(found.numbers, listed, strict=False)),
+        "rows": [(number, row, painted[row.line.pk]) for number, row in zip(found.numbers, listed, strict=False)],
         "summary": figures,
         "filters": filters,
         "filtered": found.filtered,
