@@ -55,6 +55,9 @@ STOP_SECONDS = 10.0
 # What passes by itself, and is no fault of the take.
 OUTAGES = (OperationalError, InterfaceError, QueueUnreachable, PlaceLost)
 OUTAGE_SECONDS = 3.0
+# New takes are looked for when this share of what a provider has in hand has ended: each look takes as long as several
+# takes together. It is what claims.batch begins with, at the least.
+ENDED_SHARE = 1 / 8
 
 BROKEN = "Neiroha itself failed; the server's log says how."
 
@@ -69,6 +72,9 @@ class Runner:
     def __init__(self, engine: Engine, lease: timedelta | None = None) -> None:
         self._engine, self._lease = engine, lease
         self._jobs: dict[int, Job] = {}
+        self._in_hand: Counter[int | None] = Counter()
+        """Jobs of batches by their provider, at the last look for new ones; and those that have ended since."""
+        self._ended_since: Counter[int | None] = Counter()
         self._awake = asyncio.Event()
         self._publisher = events.open_publisher()
         self._finisher = Finisher()
@@ -207,17 +213,21 @@ class Runner:
     async def _claim_all(self) -> None:
         if self._gone:
             return
+        self._ended_since.clear()
         self._start(await in_database(claims.interactive, self._lease))
         self.full = not await in_database(files.works_again if self.full else files.has_room)
         if self.full or self._leaving:
             return
-        busy = Counter(job.provider_id for job in self._jobs.values() if job.batch)
-        claimed = await in_database(claims.batch, busy, self._lease)
+        claimed = await in_database(claims.batch, self._busy(), self._lease)
         self._start(claimed)
+        self._in_hand = self._busy()
         if self._lease and len(claimed) >= claims.CHUNK:
             # There may be more, for whoever has nothing to do.
             self._calling = asyncio.get_running_loop().create_task(asyncio.to_thread(drivers.call))
             self._awake.set()
+
+    def _busy(self) -> Counter[int | None]:
+        return Counter(job.provider_id for job in self._jobs.values() if job.batch)
 
     def _start(self, claimed: Sequence[Claim]) -> None:
         loop = asyncio.get_running_loop()
@@ -235,7 +245,9 @@ class Runner:
             del self._jobs[job.take.pk]
         if not task.cancelled() and (error := task.exception()):
             logger.error("Take %d was spoken, but not written.", job.take.pk, exc_info=error)
-        self._awake.set()
+        self._ended_since[job.provider_id] += 1
+        if self._ended_since[job.provider_id] >= ENDED_SHARE * self._in_hand[job.provider_id]:
+            self._awake.set()
         self._tell(job.take)
 
     def _tell(self, take: Take) -> None:

@@ -96,6 +96,27 @@ def test_whoever_waits_in_front_of_a_page_goes_first(
     eventually(lambda: all_ended(script))
 
 
+def test_a_small_batch_goes_on_beside_a_large_one_whose_provider_stands_still(
+    upstream: Any, script: Project, alloy: Character, ann: User
+) -> None:
+    upstream.switches.held = True
+    Provider.objects.update(max_concurrency=16)
+    written(script, alloy, 40)
+    ask_for_all(script)
+    upstream.wait_for(lambda app: app.current == 16)
+    with serve(OpenAIUpstream(speech=SOUND, speech_type="audio/wav", prefix="")) as url:
+        other = Provider.objects.create(name="Other", kind="openai", base_url=url, max_concurrency=1)
+        voice = add_character(alloy.memberships.get().bank, other, "Other", voice="alloy", model="tts-1")
+        small = Project.objects.create(name="Small", kind="phase", owner=ann, format="wav")
+        written(small, voice, 15)
+        ask_for_all(small)
+        eventually(lambda: all_ended(small))
+    assert small.lines.counts() == {"done": 15} and script.lines.counts()["running"] == 32
+    upstream.release(1000)
+    eventually(lambda: all_ended(script))
+    assert script.lines.counts() == {"done": 40}
+
+
 def test_a_cancelled_project_gives_every_place_back(upstream: Any, script: Project, alloy: Character) -> None:
     upstream.switches.held = True
     written(script, alloy, 20)
