@@ -42,7 +42,7 @@ from studio.timing import overview
 # While something is open: how often the queue is looked at, and how often the figures are sent without any change.
 LOOK_SECONDS = 0.2
 TICK_SECONDS = 1.0
-SUMMARY_SECONDS = 0.25
+SUMMARY_SECONDS = 0.5
 # Where a project is read: every chapter is counted.
 READING_SECONDS = 1.0
 # A page shows no more, even while lines of the next one come to it.
@@ -179,7 +179,8 @@ class ProjectLive(LivePage):
         changed = (
             Q(pk__in=errand.lines) | Q(attempt__line__in=errand.lines) if project.reuse else Q(pk__in=errand.lines)
         )
-        placed, speakers = overview(project) if kind(project.kind).timed else ({}, speakers_of(project))
+        placed = overview(project)[0] if kind(project.kind).timed else {}
+        speakers = speakers_of(project) if kind(project.kind).sides else {}
         found = rows(project.lines.filter(changed, pk__in=shown), errand.stages, speakers, placed)
         kept = {line: take for line, take in self._asking.items() if line in shown}
         for row in found:

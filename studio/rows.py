@@ -140,7 +140,7 @@ def rows(
     lines: LineQuerySet, staged: Mapping[int, Stage], speakers: Iterable[int], placed: Mapping[int, Place] | None = None
 ) -> list[Row]:
     """In the order of the lines, which are read here. `staged` is where running takes are; characters take sides in the
-    order of `speakers`; `placed` are those with times."""
+    order of `speakers`, where they have sides; `placed` are those with times."""
     placed = placed or {}
     sides = {pk: SIDES[place % 2] for place, pk in enumerate(speakers)}
     return [

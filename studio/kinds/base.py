@@ -20,6 +20,8 @@ class Kind:
     """Whether its pages have a tab on which it is read aloud."""
     turns: ClassVar[bool] = False
     """Whether an imported text is read as `Name: text` turns, rather than cut into segments."""
+    sides: ClassVar[bool] = False
+    """Whether its characters stand on two sides, as in a chat."""
     suggests_speakers: ClassVar[bool] = False
     """Whether a chat model may be asked who speaks its lines."""
     timed: ClassVar[bool] = False

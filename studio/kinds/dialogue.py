@@ -13,3 +13,4 @@ class Dialogue(Kind):
     icon = "forum"
     line_template = "studio/projects/line_dialogue.html"
     turns = True
+    sides = True

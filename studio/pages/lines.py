@@ -48,7 +48,7 @@ def lines_page(
     selection: SelectionForm | None = None,
 ) -> HttpResponse:
     """As `asked` for by the address; forms that are given are shown with what is wrong with them."""
-    timed = kind(project.kind).timed
+    timed, sides = kind(project.kind).timed, kind(project.kind).sides
     placed, speakers = overview(project) if timed else ({}, speakers_of(project))
     staged = stages(project.pk)
     figures, filters = summary(project, staged.values()), LineFilter(asked, speakers)
@@ -56,7 +56,7 @@ def lines_page(
     query = asked.copy()
     for name in PASSING:
         query.pop(name, None)
-    listed = rows(found.lines, staged, speakers, placed)
+    listed = rows(found.lines, staged, speakers if sides else (), placed)
     painted = paint(project, listed, may_change(request.user))
     context = {
         "page": found.page,
