@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from django.utils import timezone
 
+from providers import tracing
 from providers.chat import ChatAnswer, ChatRequest, complete, objects_in
 from providers.database import in_database
 from providers.engine import Engine, ask_engine
@@ -84,7 +85,9 @@ async def check(engine: Engine, setup: ChatSetup) -> str:
 
 
 async def _complete(engine: Engine, setup: ChatSetup, request: ChatRequest) -> ChatAnswer:
-    answer = await complete(engine.client, setup.config, replace(request, model=setup.model, format=setup.format))
+    asked = replace(request, model=setup.model, format=setup.format)
+    with tracing.upstream_span(provider=setup.config.name, characters=len(request.text)):
+        answer = await complete(engine.client, setup.config, asked)
     if answer.json_refused:
         # Of this server and model only: another one may be chosen meanwhile.
         same = ChatModel.objects.filter(pk=1, base_url=setup.config.base_url, model=setup.model)

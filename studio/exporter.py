@@ -15,6 +15,7 @@ from typing import Any
 from django.db import DatabaseError
 
 from banks.storage import StoredFile, private_storage, storage_errors
+from providers import tracing
 from providers.audio import Cancelled
 from providers.database import in_database, surely
 from providers.errors import SpeechError
@@ -107,7 +108,8 @@ class Exporter:
             if self._making is None:
                 return False
             self._stop = threading.Event()
-            await in_database(make, self._making, self._stop)
+            with tracing.work_span("export", export=self._making.pk):
+                await in_database(make, self._making, self._stop)
             return True
         finally:
             self.busy, self._making = False, None

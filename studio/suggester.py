@@ -11,7 +11,7 @@ from functools import partial
 
 from django.utils.translation import gettext as _
 
-from providers import chat_calls
+from providers import chat_calls, tracing
 from providers.database import in_database, surely
 from providers.engine import Engine
 from providers.errors import SpeechError
@@ -110,7 +110,7 @@ class Suggester:
             if run is None:
                 return
             self._runs[run.pk] = run
-            reader = self._readers[run.pk] = asyncio.get_running_loop().create_task(self._read(run))
+            reader = self._readers[run.pk] = asyncio.get_running_loop().create_task(self._traced(run))
             reader.add_done_callback(partial(self._ended, run.pk))
 
     def _ended(self, pk: int, reader: asyncio.Task[None]) -> None:
@@ -118,6 +118,10 @@ class Suggester:
         if not reader.cancelled() and (error := reader.exception()):
             logger.error("Suggestions %d ended, but that was not written.", pk, exc_info=error)
         self._awake.set()
+
+    async def _traced(self, run: SuggestionRun) -> None:
+        with tracing.work_span("suggest speakers", run=run.pk):
+            await self._read(run)
 
     async def _read(self, run: SuggestionRun) -> None:
         try:

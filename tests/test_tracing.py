@@ -18,6 +18,8 @@ from providers import tracing
 from tests.collector import Collector, attributes
 from tests.server_process import MANAGE, ServerProcess, environment, manage, running_server
 from tests.sounds import tone, wav_file
+from tests.suggestions import SECRET
+from tests.upstreams.chat_model import ChatModelUpstream
 from tests.upstreams.openai import OpenAIUpstream, Refusal
 from tests.upstreams.serving import closed_port, serve
 
@@ -42,6 +44,25 @@ print(ApiKey.objects.issue(name="robot", owner_id=user.pk)[1])
 """
 
 
+ASK = """
+from django.contrib.auth.models import User
+from providers.models import ChatModel
+from studio.export_options import ExportOptions, What
+from studio.exports import ask
+from banks.models import Character
+from studio.models import Project, Scope
+from studio.suggestions import start
+from tests.projects import voiced
+from tests.suggestions import set_up
+ada = User.objects.get()
+set_up("{url}/v1", api_key="{key}")
+project = Project.objects.create(name="Story", kind="novel", owner=ada)
+voiced(project, ada, Character.objects.get(name="Told"), "“Come in,” said Anna.")
+start(project, ada, scope=Scope.UNNAMED, narrator="Narrator", sent_to=ChatModel.load().destination)
+ask(project, ada, ExportOptions(What.SUBTITLES, "srt"), incomplete=True)
+"""
+
+
 @pytest.fixture(scope="module")
 def upstream() -> Iterator[tuple[OpenAIUpstream, str]]:
     app = OpenAIUpstream(speech=wav_file(tone(24_000, 0.2), 24_000), speech_type="audio/wav")
@@ -59,8 +80,10 @@ def collector() -> Iterator[tuple[Collector, str]]:
 class House:
     """A server, with a provider at 127.0.0.1 that is told of traces and the same one at localhost that is not."""
 
-    def __init__(self, server: ServerProcess, secret: str, upstream: OpenAIUpstream, collector: Collector) -> None:
-        self.server, self.upstream, self.collector = server, upstream, collector
+    def __init__(
+        self, folder: Path, server: ServerProcess, secret: str, upstream: OpenAIUpstream, collector: Collector
+    ) -> None:
+        self.folder, self.server, self.upstream, self.collector = folder, server, upstream, collector
         headers = {"Authorization": f"Bearer {secret}"}
         self.http = httpx.Client(base_url=server.url, timeout=120, trust_env=False, headers=headers)
 
@@ -86,7 +109,7 @@ def house(
         "no_proxy": "127.0.0.1,localhost",
     }
     with running_server(folder, variables=variables) as server:
-        house = House(server, made.stdout.split()[-1], upstream[0], collector[0])
+        house = House(folder, server, made.stdout.split()[-1], upstream[0], collector[0])
         with house.http:
             yield house
 
@@ -177,6 +200,19 @@ def test_a_take_is_a_trace_that_names_who_asked(house: House) -> None:
     assert parts["upstream"].parent_span_id == take.span_id
 
 
+def test_an_export_and_a_reading_by_the_chat_model_are_traces(house: House) -> None:
+    with serve(ChatModelUpstream(key=SECRET)) as url:
+        made = manage(house.folder, "shell", "--no-imports", "-c", ASK.format(url=url, key=SECRET))
+        assert made.returncode == 0, made.stderr
+        names = {"export", "suggest speakers"}
+        spans = house.collector.wait_for(lambda spans: names <= {span.name for span in spans})
+    export, reading = (next(span for span in spans if span.name == name) for name in sorted(names))
+    assert attributes(export)["neiroha.export"] > 0
+    parts = house.collector.trace(reading.trace_id.hex(), "suggest speakers", "upstream")
+    assert parts["upstream"].parent_span_id == reading.span_id
+    assert attributes(parts["upstream"])["neiroha.provider"] == "The chat model"
+
+
 def test_probes_and_texts_are_in_no_trace(house: House, trace_id: str) -> None:
     house.http.get("/health/ready")
     house.http.get("/health")
@@ -197,7 +233,7 @@ def test_the_end_of_the_server_loses_no_span(
         variables = {"NEIROHA_OTEL": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": url, "no_proxy": "127.0.0.1"}
         variables |= {"OTEL_BSP_SCHEDULE_DELAY": "3600000", "OTEL_SERVICE_NAME": "voices"}
         with running_server(tmp_path, variables=variables) as server:
-            house = House(server, made.stdout.split()[-1], upstream[0], collector)
+            house = House(tmp_path, server, made.stdout.split()[-1], upstream[0], collector)
             with house.http:
                 assert house.say("Told", trace_id).status_code == 200
             assert "traceparent" not in upstream[0].requests[-1].headers, "nobody is told by default"
@@ -212,7 +248,7 @@ def test_a_collector_that_is_away_disturbs_nobody(upstream: tuple[OpenAIUpstream
         address = f"http://127.0.0.1:{port}"
         variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": address, "OTEL_BSP_SCHEDULE_DELAY": "100", "no_proxy": "127.0.0.1"}
         with running_server(tmp_path, variables=variables) as server:
-            house = House(server, made.stdout.split()[-1], upstream[0], Collector())
+            house = House(tmp_path, server, made.stdout.split()[-1], upstream[0], Collector())
             with house.http:
                 for _ in range(5):
                     assert house.say("Told", secrets.token_hex(16)).status_code == 200
