@@ -29,7 +29,7 @@ from tests.scale_process import Scale
 from tests.upstreams.common import Received, Send
 from tests.upstreams.openai import OpenAIUpstream
 from tests.upstreams.serving import serve
-from tests.workers import children_of, speaker_of, wait_until
+from tests.workers import WAIT_SECONDS, children_of, speaker_of, wait_until
 
 AT_ONCE = 4
 UPSTREAM_SECONDS = 0.1
@@ -561,7 +561,10 @@ def share_a_minute(place: Place, seconds: float) -> tuple[list[str], int]:
         begun = monotonic()
         try:
             # Beyond the first minute, so that its end is seen too.
-            wait_until(lambda: monotonic() - begun > seconds and len(upstream.arrivals) > part.a_minute + 5)
+            wait_until(
+                lambda: monotonic() - begun > seconds and len(upstream.arrivals) > part.a_minute + 5,
+                seconds + WAIT_SECONDS,
+            )
         finally:
             crowd.end()
             place.cancel(part)

@@ -58,8 +58,8 @@ generate(project, project.lines.all(), Want.MISSING, project.owner)
 """
 
 
-def wait_until(holds: Callable[[], object]) -> None:
-    end = monotonic() + WAIT_SECONDS
+def wait_until(holds: Callable[[], object], seconds: float = WAIT_SECONDS) -> None:
+    end = monotonic() + seconds
     while not holds():
         assert monotonic() < end, "it never came to that"
         sleep(0.1)
