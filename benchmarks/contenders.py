@@ -15,7 +15,8 @@ from benchmarks.foreign import GRANIAN, LITELLM, installed
 from benchmarks.load import Plan
 from benchmarks.processes import ROOT, BenchmarkError, Server, python, server
 from benchmarks.stage import SENTENCE, Stage, speech
-from deploy.programs import ScaleError, free_port, program
+from deploy.ports import free_port
+from deploy.programs import ScaleError, program
 
 MODES = ("instant", "slow", "held")
 NGINX = """

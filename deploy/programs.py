@@ -6,7 +6,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -158,12 +157,6 @@ def run(command: Sequence[str], user: str | None) -> None:
     )
     if finished.returncode:
         raise ScaleError(f"{command[0]} failed: {finished.stderr.strip()}")
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-        return port
 
 
 def _group(user: str | None) -> int | None:

@@ -17,7 +17,8 @@ from pathlib import Path
 from time import sleep
 
 from deploy.backing import Nginx, Postgres, Redis
-from deploy.programs import ROOT, Program, ScaleError, folder_for, free_port
+from deploy.ports import free_port
+from deploy.programs import ROOT, Program, ScaleError, folder_for
 
 WATCH_SECONDS = 0.5
 INTERRUPTED = 130

@@ -6,7 +6,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,13 +16,9 @@ from time import monotonic, sleep
 import psycopg
 import redis
 
+from deploy.ports import free_port
+
 START_SECONDS = 120
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-        return port
 
 
 class RedisServer:

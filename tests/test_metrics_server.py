@@ -11,12 +11,12 @@ import pytest
 
 from api.models import ApiKey, Scope
 from api.monitoring.server import MetricsServer, start_metrics_server
+from deploy.ports import free_port
 from providers.engine import close_engine, current_engine
 from providers.queue import Cost
 from providers.speech import ProviderConfig
 from tests.figures import Figures
 from tests.native_api import make_user
-from tests.services import free_port
 
 
 @pytest.fixture

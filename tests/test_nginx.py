@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from deploy.programs import Program, free_port, program
+from deploy.ports import free_port
+from deploy.programs import Program, program
 from tests.server_process import running_server
 from tests.test_docs import ROOT
 from tests.upstreams.serving import WAIT_SECONDS, closed_port

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 
+from deploy.ports import free_port
 from tests.collector import Collector, attributes
 from tests.figures import Figures
-from tests.services import free_port
 from tests.upstreams.serving import serve
 from tests.workers import Batch, Shop, Worker, shop, wait_until
 
