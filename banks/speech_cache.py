@@ -15,8 +15,9 @@ import logging
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
+from math import inf
 
 from django.conf import settings
 from django.db import DatabaseError
@@ -40,6 +41,10 @@ MOST_CHARACTERS = 5_000
 # Calls that go on without a listener: how many, and for how long.
 MOST_ORPHANS = 16
 ORPHAN_SECONDS = 120.0
+# Another process that makes the same answer is waited for: no longer than for a place in the queue, nor than this; by
+# somebody who would have its first sound at once, for a moment only.
+PATIENCE_SECONDS = 120.0
+STREAM_PATIENCE_SECONDS = 2.0
 # What is sent at once where an answer is sent in pieces.
 PIECE_BYTES = 32 * 1024
 WORK_SECONDS = 1.0
@@ -70,6 +75,7 @@ class SpeechCache:
     def __init__(self, engine: Engine, store: SpeechStore | None = None) -> None:
         self.engine = engine
         self.store = store or SpeechStore()
+        self._identity = ""
         self._turns = None
         if settings.REDIS_URL:
             from banks.speech_turns import SpeechTurns
@@ -106,10 +112,25 @@ class SpeechCache:
     async def read(self, name: str) -> Kept | None:
         return await self.in_thread(self.store.read, name)
 
-    def turn(self, place: tuple[str, bool]) -> AbstractAsyncContextManager[bool]:
+    @asynccontextmanager
+    async def turn(self, place: tuple[str, bool], wish: Wish) -> AsyncGenerator[bool]:
         """Around making it; whether another process may have made it meanwhile."""
+        if self._turns is None or not (store := await self._store_of_all()):
+            yield False
+            return
         name, stream = place
-        return self._turns.turn(f"{name}:{stream:d}") if self._turns else nullcontext(False)
+        patience = STREAM_PATIENCE_SECONDS if stream else min(wish.rules.deadline or inf, PATIENCE_SECONDS)
+        async with self._turns.turn(f"{store}/{name}:{stream:d}", patience) as waited:
+            yield waited
+
+    async def _store_of_all(self) -> str:
+        """Who does not share the store has nothing to wait for."""
+        if not self._identity:
+            try:
+                self._identity = await self.in_thread(self.store.identity)
+            except OSError as error:
+                logger.warning("It is not known who else keeps speech in %s: %s", self.store.folder, error)
+        return self._identity
 
     async def keep(self, name: str, kept: Kept) -> None:
         """Where there is no room the answer is still good, and is made anew next time."""
@@ -262,12 +283,19 @@ class Flight:
             self._chunks = [kept.audio[at : at + PIECE_BYTES] for at in range(0, len(kept.audio), PIECE_BYTES)]
 
     async def _make(self) -> None:
-        async with self._cache.turn(self._place) as made_elsewhere:
-            kept = await self._cache.read(self._place[0]) if made_elsewhere else None
-            if kept is not None:
-                self._take(kept)
-            else:
-                await self._speak()
+        async with self._cache.turn(self._place, self._wish) as made_elsewhere:
+            try:
+                kept = await self._cache.read(self._place[0]) if made_elsewhere else None
+                if kept is not None:
+                    self._take(kept)
+                    self._finish()
+                else:
+                    await self._speak()
+            except Exception as error:
+                self._error = error
+                # Told before the turn is given back, which takes a while where Redis does not answer.
+                self._finish()
+                raise
 
     async def _speak(self) -> None:
         self._known = speech = await speak(self._speaker, self._wish, self._cache.engine)

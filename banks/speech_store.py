@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import os
+import secrets
 import shutil
 from collections.abc import Collection, Iterator
 from contextlib import suppress
@@ -53,6 +54,13 @@ class SpeechStore:
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder or settings.DATA_DIR / "speech-cache"
+
+    def identity(self) -> str:
+        """The same for all processes that share the folder, and for no others; empty while it is not known. OSError."""
+        path = self.folder.with_name(f"{self.folder.name}.id")
+        with suppress(FileExistsError), path.open("x") as file:
+            file.write(secrets.token_hex(16))
+        return path.read_text()
 
     def read(self, name: str) -> Kept | None:
         path = self.folder / name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 
@@ -21,8 +22,6 @@ LEASE_SECONDS = 10.0
 RENEW_SECONDS = 3.0
 # Between two looks whether it is one's turn.
 LOOK_SECONDS = 0.1
-# Whoever makes it for so long is not waited for.
-PATIENCE_SECONDS = 120.0
 # A Redis that does not answer within this time is as good as gone.
 ANSWER_SECONDS = 2.0
 CONNECTIONS = 32
@@ -43,28 +42,41 @@ class SpeechTurns:
         self._client = Redis(connection_pool=pool)
 
     @asynccontextmanager
-    async def turn(self, name: str) -> AsyncGenerator[bool]:
-        """The turn at the answer of this name; whether somebody else had it before, and may have made it."""
+    async def turn(self, name: str, patience: float) -> AsyncGenerator[bool]:
+        """The turn at the answer of this name; whether somebody else had it before, and may have made it. Whoever has
+        it for longer than `patience`, in seconds, is not waited for any more."""
         lock = Lock(self._client, PREFIX + name, timeout=LEASE_SECONDS, sleep=LOOK_SECONDS, thread_local=False)
+        token = secrets.token_hex(8)
         waited = held = False
         try:
-            held = await lock.acquire(blocking=False)
+            held = await lock.acquire(blocking=False, token=token)
             if not held:
-                waited, held = True, await lock.acquire(blocking_timeout=PATIENCE_SECONDS)
+                waited = True
+                held = await lock.acquire(blocking_timeout=patience, token=token)
         except (RedisError, OSError) as error:
             logger.warning("It is not known who else makes the same speech, as Redis does not answer: %s", error)
+        except asyncio.CancelledError:
+            # Redis may have given the turn to whoever did not wait for its answer.
+            lock.local.token = token.encode()
+            await _give_back(lock)
+            raise
         renewing = asyncio.create_task(_renew(lock)) if held else None
         try:
             yield waited
         finally:
             if renewing is not None:
                 renewing.cancel()
-                # What can't be given back goes back by itself.
-                with suppress(LockError, RedisError, OSError):
-                    await lock.release()
+                await asyncio.gather(renewing, return_exceptions=True)
+                await _give_back(lock)
 
     async def close(self) -> None:
         await self._client.aclose(close_connection_pool=True)
+
+
+async def _give_back(lock: Lock) -> None:
+    """To its end even where this is cancelled; what can't be given back goes back by itself."""
+    with suppress(LockError, RedisError, OSError):
+        await asyncio.shield(lock.release())
 
 
 async def _renew(lock: Lock) -> None:

@@ -15,19 +15,34 @@ from django.db import DatabaseError, connections
 logger = logging.getLogger(__name__)
 
 MOST_THREADS = 8
+# Of all that belong to this process.
+_pools: list[DatabaseThreads] = []
 
 
 class DatabaseThreads:
-    """Belong to the process. Each keeps its connection to SQLite, which takes longer to open than most work takes; one
-    to PostgreSQL goes back to its pool."""
+    """At most so many, of the process. Each keeps its connection to SQLite, which takes longer to open than most work
+    takes; one to PostgreSQL goes back to its pool."""
 
-    def __init__(self) -> None:
-        self.executor = ThreadPoolExecutor(MOST_THREADS, thread_name_prefix="database")
-        self._kept: dict[int, Any] = {}
+    def __init__(self, name: str, most: int) -> None:
+        self._name, self._most = name, most
         self._lock = Lock()
+        self._open()
+        _pools.append(self)
 
-    def rest(self) -> None:
-        """At the end of a thread's work."""
+    def _open(self) -> None:
+        self._executor = ThreadPoolExecutor(self._most, thread_name_prefix=self._name)
+        self._kept: dict[int, Any] = {}
+
+    async def run[**P, R](self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        def run() -> R:
+            try:
+                return work(*args, **kwargs)
+            finally:
+                self._rest()
+
+        return await sync_to_async(run, thread_sensitive=False, executor=self._executor)()
+
+    def _rest(self) -> None:
         for connection in connections.all(initialized_only=True):
             if connection.vendor == "sqlite" and connection.connection is not None:
                 # Broken ones are closed all the same.
@@ -38,38 +53,33 @@ class DatabaseThreads:
 
     def close(self) -> None:
         """Once what runs is done. Nothing can be done in them afterwards."""
-        self.executor.shutdown()
+        self._executor.shutdown()
         for connection in self._kept.values():
             connection.inc_thread_sharing()
             connection.close()
         self._kept.clear()
 
-
-_threads = DatabaseThreads()
-
-
-def _threads_of_child() -> None:
-    """A fork has none of its parent's threads, and must not touch its connections."""
-    global _threads, _left_to_parent
-    _left_to_parent, _threads = _threads, DatabaseThreads()
+    def after_fork(self) -> None:
+        """A child has none of its parent's threads, and must not touch its connections."""
+        self._left_to_parent = self._kept
+        self._lock = Lock()
+        self._open()
 
 
-_left_to_parent: DatabaseThreads | None = None
+def _after_fork() -> None:
+    for pool in _pools:
+        pool.after_fork()
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_threads_of_child)
+    os.register_at_fork(after_in_child=_after_fork)
+
+_threads = DatabaseThreads("database", MOST_THREADS)
 
 
 async def in_database[**P, R](work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """Run `work` in a thread that has a connection, or gets one."""
-    threads = _threads
-
-    def run() -> R:
-        try:
-            return work(*args, **kwargs)
-        finally:
-            threads.rest()
-
-    return await sync_to_async(run, thread_sensitive=False, executor=threads.executor)()
+    return await _threads.run(work, *args, **kwargs)
 
 
 async def surely(work: Callable[[], object]) -> None:
@@ -82,7 +92,8 @@ async def surely(work: Callable[[], object]) -> None:
 
 def close_threads() -> None:
     """At the end of a process."""
-    _threads.close()
+    for pool in _pools:
+        pool.close()
 
 
 def close_pools() -> None:

@@ -17,7 +17,7 @@ from django.core.exceptions import PermissionDenied
 from django.http.request import split_domain_port, validate_host
 from django.utils import translation
 
-from providers.database import in_database
+from providers.database import DatabaseThreads
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +27,8 @@ REST_SECONDS = 0.02
 # How soon an open page notices that its session has ended or its person lost a right.
 RECHECK_SECONDS = 15.0
 SIGNED_OUT, FORBIDDEN, BROKEN = 4401, 4403, 4500
+# To paint is work of the interpreter: many pages at once would hold up speech, and whatever else is done in threads.
+_threads = DatabaseThreads("pages", 2)
 
 
 class SameOrigin(BaseMiddleware):  # type: ignore[misc]  # untyped base
@@ -68,7 +70,7 @@ class LivePage(AsyncWebsocketConsumer):  # type: ignore[misc]  # untyped base
         await self.accept()
         if not self.scope["user"].is_authenticated:
             await self.close(SIGNED_OUT)
-        elif not await in_database(self._may_stay):
+        elif not await _threads.run(self._may_stay):
             await self.close(FORBIDDEN)
         else:
             await self._listen()
@@ -126,11 +128,11 @@ class LivePage(AsyncWebsocketConsumer):  # type: ignore[misc]  # untyped base
                     await self.changed()
             if loop.time() - checked >= RECHECK_SECONDS:
                 checked = loop.time()
-                if not await in_database(self._may_stay):
+                if not await _threads.run(self._may_stay):
                     return SIGNED_OUT
             begun = loop.time()
             try:
-                text = await in_database(self._rendered)
+                text = await _threads.run(self._rendered)
             except PermissionDenied:
                 return FORBIDDEN
             if text and not (self.whole and text == shown):

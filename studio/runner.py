@@ -213,6 +213,7 @@ class Runner:
     async def _claim_all(self) -> None:
         if self._gone:
             return
+        self._in_hand = self._busy()
         self._ended_since.clear()
         self._start(await in_database(claims.interactive, self._lease))
         self.full = not await in_database(files.works_again if self.full else files.has_room)

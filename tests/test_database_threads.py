@@ -24,7 +24,7 @@ pytestmark = [
 @pytest.fixture
 def threads(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Those of this test alone."""
-    made = DatabaseThreads()
+    made = DatabaseThreads("test", 4)
     monkeypatch.setattr(database, "_threads", made)
     yield made
     made.close()
@@ -45,7 +45,7 @@ def test_a_connection_is_opened_once_for_each_thread(threads: DatabaseThreads) -
         return await asyncio.gather(*(in_database(opened) for _ in range(40)))
 
     seen = [*asyncio.run(many()), *asyncio.run(many())]
-    assert len({thread for thread, _ in seen}) == len({id(one) for _, one in seen}) <= database.MOST_THREADS
+    assert len({thread for thread, _ in seen}) == len({id(one) for _, one in seen}) <= 4
     assert threading.get_ident() not in {thread for thread, _ in seen}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,13 +14,15 @@ from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 from pytest_django import Settings
 
+from api import runtime
 from api.monitoring.readiness import Readiness, readiness
+from providers.database import MOST_THREADS, in_database
 from tests.figures import Figures
 from tests.server_process import manage, running_server
 from tests.services import running_postgres
 from tests.test_api_errors import change_settings, refusal
 from tests.test_api_streams import eventually
-from tests.upstreams.serving import closed_port
+from tests.upstreams.serving import WAIT_SECONDS, closed_port
 
 PATHS = ("/health/live", "/health/ready")
 
@@ -107,6 +110,28 @@ def test_many_probes_at_once_are_one_look(client_http: httpx.Client) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+def test_threads_that_all_hang_keep_no_probe_waiting(
+    client_http: httpx.Client, settings: Settings, redis_url: str
+) -> None:
+    settings.REDIS_URL = redis_url
+    ((loop, _),) = runtime._runtimes.items()
+    over, hanging = threading.Event(), threading.Semaphore(0)
+
+    def hang() -> None:
+        hanging.release()
+        assert over.wait(WAIT_SECONDS)
+
+    works = [asyncio.run_coroutine_threadsafe(in_database(hang), loop) for _ in range(20)]
+    try:
+        for _ in range(MOST_THREADS):
+            assert hanging.acquire(timeout=WAIT_SECONDS)
+        assert ready(client_http) == (200, [])
+    finally:
+        over.set()
+        for work in works:
+            work.result(WAIT_SECONDS)
+
+
 async def test_callers_share_a_look_and_what_it_found() -> None:
     probed = Readiness()
     first, second = asyncio.ensure_future(probed.reasons()), asyncio.ensure_future(probed.reasons())

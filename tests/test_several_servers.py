@@ -181,6 +181,7 @@ def test_the_same_speech_is_bought_once_whichever_server_is_asked(pair: Pair) ->
             for text in texts
         ]
         heard = [[answer.result() for answer in both] for both in asked]
+        pair.place.shell("from banks.models import Bank; Bank.objects.get(name='Keeper').delete()")
     assert sorted(body["input"] for body in upstream.spoken) == texts
     for both in heard:
         assert sorted(answer.headers["x-neiroha-cache"] for answer in both) == ["hit", "miss"]

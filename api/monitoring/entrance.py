@@ -18,13 +18,12 @@ from rest_framework.exceptions import APIException, MethodNotAllowed
 
 from api.exceptions import error_response, exception_handler
 from api.monitoring.permission import check_caller
-from api.monitoring.readiness import readiness
+from api.monitoring.readiness import PROBES, readiness
 from api.monitoring.scrape import WEB, scrape
 from api.record import RequestRecord
 from api.runtime import current_runtime
 from api.state import api_state
 from providers import context
-from providers.database import in_database
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +76,7 @@ async def _metrics(scope: Scope) -> HttpResponse:
         record = RequestRecord(context.request_id(), scope["method"], scope["path"], client[0], key_id=key.id)
         # The key was used; a row for each scrape would fill the log.
         current_runtime().recorder.add(record, log=False, keep_rows=state.controls.log_keep_rows)
-    written = await in_database(scrape, WEB, request.headers.get("Accept", ""))
+    written = await PROBES.run(scrape, WEB, request.headers.get("Accept", ""))
     return HttpResponse(written.content, content_type=written.content_type)
 
 

@@ -13,7 +13,7 @@ from django.db import DatabaseError, connection
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
-from providers.database import in_database
+from providers.database import DatabaseThreads
 
 logger = logging.getLogger(__name__)
 
@@ -21,6 +21,9 @@ logger = logging.getLogger(__name__)
 FRESH_SECONDS = 1.0
 # What takes longer counts as out of reach.
 CHECK_SECONDS = 3.0
+
+# Of their own, as they tell of what all others may wait for.
+PROBES = DatabaseThreads("probes", 3)
 
 STOPPING = "stopping"
 DATABASE = "database_unreachable"
@@ -66,7 +69,7 @@ class Readiness:
         """What `check` finds, or `late`. One that hangs holds one thread, however many probes come meanwhile."""
         asking = self._asking.get(late)
         if asking is None or asking.done():
-            asking = self._asking[late] = asyncio.get_running_loop().create_task(in_database(check))
+            asking = self._asking[late] = asyncio.get_running_loop().create_task(PROBES.run(check))
         done, _ = await asyncio.wait({asking}, timeout=CHECK_SECONDS)
         return asking.result() if done else late
 
