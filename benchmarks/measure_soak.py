@@ -16,7 +16,7 @@ from benchmarks.processes import ROOT, START_SECONDS, BenchmarkError, Held, Serv
 from benchmarks.stage import Stage
 
 LOOKS = 8
-WARM_UP_SECONDS = 15.0
+WARM_UP_SECONDS, WARM_UP_LINES = 15.0, 100
 LINES_A_MINUTE, MOST_LINES = 200, 5000
 SPARE_SECONDS = 300.0
 
@@ -43,14 +43,14 @@ class Soak:
 def measure(stage: Stage) -> Soak:
     minutes = stage.settings.minutes
     lines = min(int(LINES_A_MINUTE * minutes) or 1, MOST_LINES)
-    queued = _queue(stage, lines)
+    queued = _queue(stage, WARM_UP_LINES)
     with stage.neiroha() as server, ThreadPoolExecutor(1) as pool:
-        order = {"url": server.url, "key": stage.key, "session": queued["session"], "project": queued["project"]}
+        order = {"url": server.url, "key": stage.key}
         # What a server takes once belongs to its start.
-        _ask(order, WARM_UP_SECONDS)
+        _ask(order | queued, WARM_UP_SECONDS)
         server.wait_until_calm()
         soak = Soak(minutes, server.held(), lines=lines)
-        asked = pool.submit(_ask, order, minutes * 60)
+        asked = pool.submit(_ask, order | _queue(stage, lines), minutes * 60)
         soak.during = list(_look(server, minutes, asked))
         soak.outcomes = asked.result()
         server.wait_until_calm()
@@ -91,7 +91,7 @@ def _queue(stage: Stage, lines: int) -> dict[str, Any]:
     if finished.returncode:
         raise BenchmarkError(f"The lines could not be queued:\n{finished.stderr}")
     queued: dict[str, Any] = json.loads(finished.stdout)
-    return queued
+    return {"session": queued["session"], "project": queued["project"]}
 
 
 def _held_table(soak: Soak) -> Table:
