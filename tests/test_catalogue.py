@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
-from asgiref.sync import sync_to_async
 
 from providers import catalogue
 from providers.catalogue import check_health, fetch_all
+from providers.database import in_database
 from providers.engine import Engine, ask_engine
 from providers.errors import SpeechError
 from providers.models import CatalogueVoice, HealthReport, Provider
@@ -108,7 +108,7 @@ def test_a_check_lets_go_of_the_adapters_of_absent_providers(known: Known) -> No
 
     async def look(engine: Engine) -> tuple[bool, bool]:
         before = engine.adapter(config), engine.adapter(gone)
-        await sync_to_async(other.remove, thread_sensitive=False)()
+        await in_database(other.remove)
         await catalogue.check_enabled(engine)
         return engine.adapter(config) is before[0], engine.adapter(gone) is before[1]
 

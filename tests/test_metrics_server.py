@@ -12,6 +12,7 @@ import pytest
 from api.models import ApiKey, Scope
 from api.monitoring.server import MetricsServer, start_metrics_server
 from deploy.ports import free_port
+from providers.database import in_database
 from providers.engine import close_engine, current_engine
 from providers.queue import Cost
 from providers.speech import ProviderConfig
@@ -84,7 +85,7 @@ def test_nonsense_and_silence_take_no_thread_for_long(metrics_server: MetricsSer
 
 async def test_the_queue_of_the_loop_that_works(client: httpx.Client) -> None:
     """Read from another thread, while the loop goes on."""
-    headers = await asyncio.to_thread(bearer)
+    headers = await in_database(bearer)
     config = ProviderConfig(id=7, name="Slice", kind="embedded", max_concurrency=1)
     try:
         async with current_engine().queue.slot(config, Cost()):
