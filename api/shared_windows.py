@@ -12,16 +12,12 @@ from weakref import WeakKeyDictionary
 import redis
 import redis.retry
 from django.conf import settings
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from providers.errors import SpeechError
+from providers.redis_client import ANSWER_SECONDS, redis_client
 
 PREFIX = "neiroha:requests:"
-# A Redis that does not answer within this time is as good as gone.
-ANSWER_SECONDS = 2.0
-CONNECTIONS = 32
 
 # The times of a caller's admitted requests, oldest first, in microseconds of Redis's clock: the caller's may differ.
 SCRIPT = """
@@ -93,15 +89,7 @@ class SharedWindows:
     def _script(self) -> Any:
         loop = asyncio.get_running_loop()
         if loop not in self._clients:
-            pool = BlockingConnectionPool.from_url(
-                self._url,
-                max_connections=CONNECTIONS,
-                timeout=ANSWER_SECONDS,
-                socket_timeout=ANSWER_SECONDS,
-                socket_connect_timeout=ANSWER_SECONDS,
-                retry=Retry(NoBackoff(), 1),
-            )
-            client = Redis(connection_pool=pool)
+            client = redis_client(self._url)
             self._clients[loop] = client, client.register_script(SCRIPT)
         return self._clients[loop][1]
 

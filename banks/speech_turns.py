@@ -8,11 +8,10 @@ import secrets
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 
-from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.lock import Lock
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import LockError, RedisError
+
+from providers.redis_client import redis_client
 
 logger = logging.getLogger(__name__)
 
@@ -22,24 +21,13 @@ LEASE_SECONDS = 10.0
 RENEW_SECONDS = 3.0
 # Between two looks whether it is one's turn.
 LOOK_SECONDS = 0.1
-# A Redis that does not answer within this time is as good as gone.
-ANSWER_SECONDS = 2.0
-CONNECTIONS = 32
 
 
 class SpeechTurns:
     """Belongs to one event loop. Without an answer of Redis everybody has a turn: to speak is limited elsewhere."""
 
     def __init__(self, url: str) -> None:
-        pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=CONNECTIONS,
-            timeout=ANSWER_SECONDS,
-            socket_timeout=ANSWER_SECONDS,
-            socket_connect_timeout=ANSWER_SECONDS,
-            retry=Retry(NoBackoff(), 1),
-        )
-        self._client = Redis(connection_pool=pool)
+        self._client = redis_client(url)
 
     @asynccontextmanager
     async def turn(self, name: str, patience: float) -> AsyncGenerator[bool]:
