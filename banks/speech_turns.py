@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 from redis.asyncio.lock import Lock
 from redis.exceptions import LockError, RedisError
@@ -33,38 +33,55 @@ class SpeechTurns:
     async def turn(self, name: str, patience: float) -> AsyncGenerator[bool]:
         """The turn at the answer of this name; whether somebody else had it before, and may have made it. Whoever has
         it for longer than `patience`, in seconds, is not waited for any more."""
-        lock = Lock(self._client, PREFIX + name, timeout=LEASE_SECONDS, sleep=LOOK_SECONDS, thread_local=False)
-        token = secrets.token_hex(8)
+        lock = Lock(self._client, PREFIX + name, timeout=LEASE_SECONDS, thread_local=False)
         waited = held = False
         try:
-            held = await lock.acquire(blocking=False, token=token)
-            if not held:
+            end = asyncio.get_running_loop().time() + patience
+            while not (held := await _taken(lock)) and asyncio.get_running_loop().time() < end:
                 waited = True
-                held = await lock.acquire(blocking_timeout=patience, token=token)
+                await asyncio.sleep(LOOK_SECONDS)
         except (RedisError, OSError) as error:
             logger.warning("It is not known who else makes the same speech, as Redis does not answer: %s", error)
-        except asyncio.CancelledError:
-            # Redis may have given the turn to whoever did not wait for its answer.
-            lock.local.token = token.encode()
-            await _give_back(lock)
-            raise
         renewing = asyncio.create_task(_renew(lock)) if held else None
         try:
             yield waited
         finally:
             if renewing is not None:
-                renewing.cancel()
-                await asyncio.gather(renewing, return_exceptions=True)
-                await _give_back(lock)
+                await _ended(asyncio.create_task(_give_back(lock, renewing)))
 
     async def close(self) -> None:
         await self._client.aclose(close_connection_pool=True)
 
 
-async def _give_back(lock: Lock) -> None:
-    """To its end even where this is cancelled; what can't be given back goes back by itself."""
+async def _taken(lock: Lock) -> bool:
+    """Whether the turn is free, and now one's own. Redis may give it to somebody who leaves before its answer is there:
+    that one takes the answer, and gives the turn back."""
+    trying = asyncio.create_task(lock.acquire(blocking=False))
+    try:
+        await _ended(trying)
+    except asyncio.CancelledError:
+        if trying.done() and not trying.cancelled() and not trying.exception() and trying.result():
+            await _give_back(lock)
+        raise
+    return bool(trying.result())
+
+
+async def _ended(task: asyncio.Task[Any]) -> None:
+    """Once it is, even where whoever waits is cancelled."""
+    try:
+        await asyncio.wait({task})
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        raise
+
+
+async def _give_back(lock: Lock, renewing: asyncio.Task[None] | None = None) -> None:
+    """What can't be given back goes back by itself."""
+    if renewing is not None:
+        renewing.cancel()
+        await asyncio.wait({renewing})
     with suppress(LockError, RedisError, OSError):
-        await asyncio.shield(lock.release())
+        await lock.release()
 
 
 async def _renew(lock: Lock) -> None:

@@ -112,16 +112,15 @@ async def test_who_leaves_gives_it_back(pair: tuple[SpeechTurns, SpeechTurns], n
         assert await taken(redis_url, name) == (task is waiting)
 
 
-@pytest.mark.parametrize("moment", range(6))
-async def test_nothing_stays_of_who_leaves_in_the_midst_of_asking(
-    pair: tuple[SpeechTurns, SpeechTurns], name: str, redis_url: str, moment: int
-) -> None:
-    asking = asyncio.create_task(waited(pair[0], name))
-    for _ in range(moment):
-        await asyncio.sleep(0)
-    asking.cancel()
-    await asyncio.gather(asking, return_exceptions=True)
-    assert not await waited(pair[1], name)
+async def test_nothing_stays_of_who_leaves_at_whatever_moment(pair: tuple[SpeechTurns, SpeechTurns], name: str) -> None:
+    for moment in range(400):
+        asking = asyncio.create_task(waited(pair[0], f"{name}-{moment}"))
+        # From before the first word to Redis until after the last.
+        for _ in range(moment % 40):
+            await asyncio.sleep(0)
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+        assert not await waited(pair[1], f"{name}-{moment}")
 
 
 async def test_without_redis_everybody_has_a_turn(name: str) -> None:
