@@ -6,12 +6,12 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 
-from benchmarks.figures import Table, percentile
+from benchmarks.figures import Spread, Table, percentile
 from benchmarks.load import Plan, run
 from benchmarks.measure_speech import DRAIN_SECONDS
 from benchmarks.processes import ROOT, START_SECONDS, BenchmarkError, environment, python
@@ -26,8 +26,6 @@ WARM_UP = 64
 class Cost:
     """CPU milliseconds a request, of each kind of process; latencies in milliseconds."""
 
-    webs: int
-    crowd: int
     web: float
     nginx: float
     redis: float
@@ -40,32 +38,23 @@ class Cost:
     def together(self) -> float:
         return self.web + self.nginx + self.redis + self.postgres
 
-    def row(self) -> list[str]:
-        shares = (self.together, self.web, self.nginx, self.redis, self.postgres)
-        times = (self.p50, self.p99)
-        return [
-            f"{self.webs}",
-            f"{self.crowd}",
-            *(f"{share:.2f}" for share in shares),
-            f"{self.per_second:.0f}",
-            *(f"{time:.1f}" for time in times),
-        ]
-
 
 @dataclass
 class Growth:
-    """`left_out`: why there are no figures, or no more."""
+    """`costs`: rounds by numbers of webs and of requests at once. `left_out`: why there are none, or no more."""
 
-    costs: list[Cost]
+    costs: dict[tuple[int, int], list[Cost]] = field(default_factory=dict)
     left_out: str = ""
 
 
 def measure(stage: Stage) -> Growth:
-    growth = Growth([])
+    """Each round starts each number of webs anew, so that what else the machine does meets all of them."""
+    growth = Growth()
     try:
-        for webs in stage.settings.webs:
-            with tempfile.TemporaryDirectory(prefix="neiroha-bench-scale-") as folder:
-                growth.costs += _measure(stage, Path(folder), webs)
+        for _ in range(stage.settings.rounds):
+            for webs in stage.settings.webs:
+                with tempfile.TemporaryDirectory(prefix="neiroha-bench-scale-") as folder:
+                    _measure(stage, Path(folder), webs, growth)
     except ScaleError as error:
         growth.left_out = str(error).splitlines()[0]
     return growth
@@ -86,18 +75,24 @@ def table(growth: Growth) -> Table:
             "p50 ms",
             "p99 ms",
         ],
-        [cost.row() for cost in growth.costs],
+        [[f"{webs}", f"{crowd}", *_figures(costs)] for (webs, crowd), costs in growth.costs.items()],
         note=growth.left_out,
     )
 
 
-def _measure(stage: Stage, folder: Path, webs: int) -> list[Cost]:
+def _figures(costs: Sequence[Cost]) -> list[str]:
+    digits = {"together": 2, "web": 2, "nginx": 2, "redis": 2, "postgres": 2, "per_second": 0, "p50": 1, "p99": 1}
+    return [Spread.of(getattr(cost, name) for cost in costs).shown(places) for name, places in digits.items()]
+
+
+def _measure(stage: Stage, folder: Path, webs: int, growth: Growth) -> None:
     with ended(Topology(folder, webs=webs, workers=0, port=0)) as topology:
         topology.start_ground()
         key = _configure(stage, topology)
         topology.start_rest()
         run(_plan(topology, key, WARM_UP * webs, WARM_UP))
-        return [_sample(stage, topology, key, crowd) for crowd in stage.settings.crowds]
+        for crowd in stage.settings.crowds:
+            growth.costs.setdefault((webs, crowd), []).append(_sample(stage, topology, key, crowd))
 
 
 def _sample(stage: Stage, topology: Topology, key: str, crowd: int) -> Cost:
@@ -118,8 +113,6 @@ def _sample(stage: Stage, topology: Topology, key: str, crowd: int) -> Cost:
     if {answer.size for answer in answers} != {stage.audio_bytes}:
         raise BenchmarkError("A server did not pass the whole audio on.")
     return Cost(
-        webs=len(topology.webs),
-        crowd=crowd,
         web=web,
         nginx=nginx,
         redis=redis,
