@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import signal
 import socket
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from uvicorn.lifespan.on import LifespanOn
 
 from api.monitoring.readiness import readiness
 from neiroha_site.listening import BACKLOG, close
+from neiroha_site.memory import keep_what_a_start_made
 
 if TYPE_CHECKING:
     from uvicorn.config import HTTPProtocolType
@@ -30,8 +30,6 @@ HEAD_SECONDS = 20
 # Longer than clients keep an idle connection, so that it is never the server who closes one that is about to be used.
 KEEP_ALIVE_SECONDS = 75
 INTERRUPTED = 130
-# A request makes hundreds of objects and hardly a cycle: searches for garbage may be as rare as a few megabytes allow.
-YOUNG_OBJECTS = 20_000
 
 
 def run_uvicorn(application: Application, sockets: list[socket.socket], announcement: str, say: Say) -> int:
@@ -94,7 +92,7 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
-        _settle_memory()
+        keep_what_a_start_made()
         if not self.should_exit:
             self._say(self._announcement)
 
@@ -118,13 +116,6 @@ class _Server(uvicorn.Server):
         """The application sees its clients leave, and cleans up as it does then."""
         for connection in list(self.server_state.connections):
             connection.transport.abort()
-
-
-def _settle_memory() -> None:
-    """What a start has made stays until the end: no search for garbage goes through it again and again."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(YOUNG_OBJECTS)
 
 
 def run_daphne(application: Application, sockets: list[socket.socket], announcement: str, say: Say) -> int:

@@ -14,6 +14,7 @@ from websockets import Origin
 from websockets.sync.client import ClientConnection, connect
 
 from tests.chaos import SOUND
+from tests.heaps import more_heaps
 from tests.server_process import running_server
 from tests.suggestions import SECRET
 from tests.test_suggestions_restart import LINES, PREPARE, holding
@@ -50,6 +51,15 @@ def test_a_killed_worker_and_its_killed_child_lose_nothing(office: Shop) -> None
     assert batch.judge(lines) == []
     assert sum(batch.asked().values()) == lines + 2 * AT_ONCE, "what was cut off is asked again, and nothing else"
     assert upstream.peak == AT_ONCE
+
+
+@pytest.mark.parametrize(("variables", "few"), [({}, True), ({"MALLOC_ARENA_MAX": "8"}, False)], ids=["ours", "theirs"])
+def test_threads_of_a_workers_process_share_two_heaps(office: Shop, variables: dict[str, str], few: bool) -> None:
+    with office.batch() as batch, office.worker(variables=variables) as worker:
+        batch.generate(12)
+        wait_until(batch.is_done)
+        heaps = [more_heaps(process.pid) for process in psutil.Process(worker.process.pid).children(recursive=True)]
+        assert (max(heaps) <= 1) is few, heaps
 
 
 def test_a_frozen_worker_that_wakes_changes_nothing(office: Shop) -> None:
