@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import LazySettings
 from django.contrib.admin.models import LogEntry
 from django.test import Client
 
@@ -323,6 +325,12 @@ def kept(bank: Bank, *, hits: int = 0, misses: int = 0) -> SpeechStore:
     return store
 
 
+@pytest.fixture
+def own_store(settings: LazySettings, tmp_path: Path) -> None:
+    """Where the server of other tests, which lives on, does not remove what belongs to no character."""
+    settings.DATA_DIR = tmp_path
+
+
 def test_a_bank_is_set_to_keep_speech(admin: Client, stories: Bank) -> None:
     assert b"Kept speech" not in admin.get(change(stories)).content
     response = admin.post(change(stories), bank_data(cache_speech="on", **memberships()))
@@ -330,6 +338,7 @@ def test_a_bank_is_set_to_keep_speech(admin: Client, stories: Bank) -> None:
     assert load_roster().banks[0].speakers[0].cache_bank == stories.pk
 
 
+@pytest.mark.usefixtures("own_store")
 def test_the_page_shows_what_is_kept_and_clears_it(admin: Client, stories: Bank) -> None:
     store = kept(stories, hits=3, misses=2)
     page = admin.get(change(stories)).content.decode()
@@ -342,6 +351,7 @@ def test_the_page_shows_what_is_kept_and_clears_it(admin: Client, stories: Bank)
     assert "in 0 files" in admin.get(change(stories)).content.decode()
 
 
+@pytest.mark.usefixtures("own_store")
 def test_who_may_only_look_can_not_clear(stories: Bank) -> None:
     store, viewer = kept(stories), person("banks.view_bank")
     url = f"{LIST}{stories.pk}/clear-speech/"
