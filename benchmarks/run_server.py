@@ -13,6 +13,8 @@ from benchmarks.passthrough import PassThrough
 from benchmarks.speech_server import SpeechServer
 
 BACKLOG = 2048
+# A kept connection that is closed in the moment it is used would be an error of who uses it.
+KEEP_ALIVE_SECONDS = 3600
 GRACE_SECONDS = 1
 
 
@@ -31,6 +33,7 @@ def main(arguments: list[str]) -> None:
         proxy_headers=False,
         server_header=False,
         backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     # A listening socket answers from here on: who connects early waits in its backlog.

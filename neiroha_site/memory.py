@@ -8,28 +8,22 @@ import os
 
 # A request makes hundreds of objects and hardly a cycle: searches for garbage may be as rare as a few megabytes allow.
 YOUNG_OBJECTS = 20_000
-# glibc's mallopt(3): its parameters, what is set for each, and the variable by which a user sets it instead.
-_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
-_OPTIONS = (
-    (_ARENA_MAX, 2, "MALLOC_ARENA_MAX"),
-    (_MMAP_THRESHOLD, 256 * 1024, "MALLOC_MMAP_THRESHOLD_"),
-    (_TRIM_THRESHOLD, 1024 * 1024, "MALLOC_TRIM_THRESHOLD_"),
-)
+HEAPS = 2
+# Of glibc's mallopt(3), and the variable by which a user sets the same.
+_ARENA_MAX, _VARIABLE = -8, "MALLOC_ARENA_MAX"
 
 
-def give_freed_memory_back() -> None:
+def share_heaps() -> None:
     """Call it before threads are started. Other C libraries than glibc are left as they are.
 
-    By itself glibc has a heap for each thread, and once large blocks were freed it takes the next ones from heaps, too.
-    Sound comes in large blocks, made in threads and freed in others: the holes between what stayed then grow for hours.
+    By itself glibc makes up to eight heaps a processor, for threads that find the others in use, and each keeps what is
+    freed in it: sound is made in many threads, and their heaps grow for hours. Two are enough beside Python's own lock.
     """
-    if os.name != "posix":
+    if os.name != "posix" or _VARIABLE in os.environ:
         return
     libc = ctypes.CDLL(None)
     if hasattr(libc, "gnu_get_libc_version"):
-        for parameter, value, variable in _OPTIONS:
-            if variable not in os.environ:
-                libc.mallopt(parameter, value)
+        libc.mallopt(_ARENA_MAX, HEAPS)
 
 
 def keep_what_a_start_made() -> None:

@@ -9,7 +9,7 @@ from django.core.cache import cache
 
 from neiroha_site import working
 from neiroha_site.celery import CLEAR_AWAY, CLEAR_AWAY_SECONDS, SWEEP, app
-from neiroha_site.memory import give_freed_memory_back
+from neiroha_site.memory import share_heaps
 from neiroha_site.supervising import end_with_parent
 from neiroha_site.tracing import start_tracing
 from studio import drivers, housekeeping
@@ -39,7 +39,7 @@ def clear_away() -> None:
 @signals.worker_init.connect  # type: ignore[untyped-decorator]
 def worker_begins(**kwargs: Any) -> None:
     # Its processes are forks, which have what is set here.
-    give_freed_memory_back()
+    share_heaps()
 
 
 @signals.worker_shutting_down.connect  # type: ignore[untyped-decorator]

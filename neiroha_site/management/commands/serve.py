@@ -21,7 +21,7 @@ from neiroha_site.data_folder import DataFolderLock
 from neiroha_site.database_lock import alone_at_start, serving_lock
 from neiroha_site.first_run import make_admin, make_default_bank
 from neiroha_site.listening import bind, close, is_wildcard, local_url
-from neiroha_site.memory import give_freed_memory_back
+from neiroha_site.memory import share_heaps
 from neiroha_site.serving import INTERRUPTED, SERVERS
 from providers.logs import said_as_json
 
@@ -50,7 +50,7 @@ class Command(BaseCommand):
     def handle(self, *, host: str, port: int | None, server: str, **options: Any) -> None:
         # What the server writes is for its own user: keys, recordings, the database.
         os.umask(0o077)
-        give_freed_memory_back()
+        share_heaps()
         try:
             refuse_bad_configuration()
             with DataFolderLock(settings.DATA_DIR, shared=bool(settings.REDIS_URL)), serving_lock():
