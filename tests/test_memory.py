@@ -16,7 +16,11 @@ pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs
 PAGES = ("/v1/models", "/v1/audio/voices", "/health", "/setup/")
 
 
-@pytest.mark.parametrize(("variables", "few"), [({}, True), ({"MALLOC_ARENA_MAX": "8"}, False)], ids=["ours", "theirs"])
+@pytest.mark.parametrize(
+    ("variables", "few"),
+    [({}, True), ({"MALLOC_ARENA_MAX": "8"}, False), ({"GLIBC_TUNABLES": "glibc.malloc.arena_max=8"}, False)],
+    ids=["ours", "theirs", "theirs by a tunable"],
+)
 def test_threads_of_a_server_share_two_heaps(tmp_path: Path, variables: dict[str, str], few: bool) -> None:
     with running_server(tmp_path, variables=variables) as server:
         pages = [server.url + path for path in PAGES] * 10
