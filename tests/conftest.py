@@ -57,6 +57,14 @@ def asleep_without_a_server(request: pytest.FixtureRequest, monkeypatch: pytest.
         monkeypatch.setattr(runner, "_running", list)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def no_takes_of_other_modules() -> None:
+    """Rows are rolled back, or their tables emptied; files are not."""
+    from tests.studio import clear_files
+
+    clear_files()
+
+
 @pytest.fixture(scope="session")
 def application() -> InFlight:
     from neiroha_site.asgi import application
