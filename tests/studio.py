@@ -111,7 +111,7 @@ def stored() -> set[str]:
 def clear_files() -> None:
     """What a test stored whose rows are rolled back."""
     for path in folder().iterdir() if folder().is_dir() else ():
-        path.unlink()
+        path.unlink(missing_ok=True)
 
 
 def file_of(take: Take) -> bytes:
